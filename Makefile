@@ -1,0 +1,46 @@
+# make run    build Samvad, place a real call to the demo agent, then keep serving
+# make test   every check and test, with the real peers they need
+# make bench  criterion benches and the load figures of docs/performance.md
+
+SHELL := /bin/bash
+CARGO ?= cargo
+
+BUILD_PACKAGES := build-essential cmake pkg-config flite1-dev libpocketsphinx-dev libsphinxbase-dev
+RUN_PACKAGES := pocketsphinx-en-us
+TEST_PACKAGES := baresip-core sip-tester
+
+.PHONY: run test packages test-packages fmt lint doc unit bench
+
+run: packages
+	@if [ ! -x target/release/samvad ]; then \
+		echo "==> building samvad in release mode; the first build compiles about 300 crates and takes some minutes on two cores"; fi
+	@$(CARGO) build --release --locked -p control
+	@./target/release/samvad demo $(if $(ONCE),--once)
+
+test: test-packages fmt lint doc unit
+
+packages:
+	@.ci/install-packages $(BUILD_PACKAGES) $(RUN_PACKAGES)
+
+test-packages: packages
+	@.ci/install-packages $(TEST_PACKAGES)
+
+fmt:
+	@echo "==> format"
+	@$(CARGO) fmt --all --check
+
+lint:
+	@echo "==> lints, and the sans-IO cores without their drivers"
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --locked -p media -p sip --no-default-features -- -D warnings
+
+doc:
+	@echo "==> documentation"
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+
+unit:
+	@echo "==> tests, calls by real peers included"
+	@$(CARGO) test --locked --workspace
+
+bench: packages
+	@$(CARGO) bench --locked -p benches
