@@ -12,7 +12,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use atomic_waker::AtomicWaker;
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -44,8 +44,14 @@ impl LegWaker {
 
     /// Wakes the reading task. Not for the audio path: a runtime's waker may take a lock.
     pub fn wake(&self) {
-        self.announced.store(false, Ordering::Release);
+        // Reads the last announcement, so that what was queued before it is visible to the task.
+        self.announced.swap(false, Ordering::AcqRel);
         self.task.wake();
+    }
+
+    /// Has `task` woken by the next [`Self::wake`].
+    pub fn register(&self, task: &Waker) {
+        self.task.register(task);
     }
 }
 
@@ -139,7 +145,7 @@ impl MediaLeg {
         if let Some(output) = self.try_recv() {
             return Poll::Ready(Some(output));
         }
-        self.waker.task.register(cx.waker());
+        self.waker.register(cx.waker());
         // Looked at before the queues: what was pushed before the worker let go is still read.
         let abandoned = self.events.is_abandoned();
         match self.try_recv() {

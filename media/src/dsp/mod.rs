@@ -1,0 +1,6 @@
+//! Signal processing on 16-bit mono PCM. Nothing here allocates after construction.
+
+pub mod gain;
+pub mod level;
+pub mod resample;
+pub mod tone;
