@@ -1,0 +1,76 @@
+//! Base timers of RFC 3261 §17.1.1.1 and the repeats built from them.
+
+use std::time::{Duration, Instant};
+
+/// The three base values all SIP timers derive from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timers {
+    /// Round-trip estimate; first repeat of a request.
+    pub t1: Duration,
+    /// Longest interval between repeats of a non-INVITE request or an INVITE response.
+    pub t2: Duration,
+    /// Longest time a message stays in the network.
+    pub t4: Duration,
+}
+
+impl Timers {
+    /// Life of a transaction without an answer: 64 × T1.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.t1 * 64
+    }
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a transaction's timer calls for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Due {
+    /// Nothing yet.
+    Nothing,
+    /// Send the last message again.
+    Repeat,
+    /// No answer came in time; the transaction is over.
+    TimedOut,
+    /// The transaction has lingered long enough.
+    Terminated,
+}
+
+/// A repeat with doubling intervals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Repeat {
+    /// When the next copy is due.
+    pub(crate) at: Instant,
+    interval: Duration,
+    interval_max: Duration,
+}
+
+impl Repeat {
+    /// First repeat after `interval`, doubling up to `interval_max`.
+    pub(crate) fn new(now: Instant, interval: Duration, interval_max: Duration) -> Self {
+        Self {
+            at: now + interval,
+            interval,
+            interval_max,
+        }
+    }
+
+    /// Notes that a copy was sent at `now`.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        self.interval = (self.interval * 2).min(self.interval_max);
+        self.at = now + self.interval;
+    }
+
+    /// From here on at the longest interval (RFC 3261 §17.1.2.2, after a provisional response).
+    pub(crate) fn slow_down(&mut self) {
+        self.interval = self.interval_max;
+    }
+}
