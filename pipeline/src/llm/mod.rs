@@ -1,5 +1,11 @@
 //! What answers: language models and workflows, behind one provider-neutral trait.
 
+pub mod address_guard;
+pub mod engine_tools;
+pub mod record_tools;
+pub mod records;
+pub mod tools;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

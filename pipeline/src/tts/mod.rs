@@ -1,5 +1,8 @@
 //! Text to speech: the provider-neutral trait and its events.
 
+pub mod cache;
+pub mod sentence_splitter;
+
 use std::sync::Arc;
 use std::time::Duration;
 
