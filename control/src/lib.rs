@@ -1,1 +1,16 @@
-//! c
+//! The product: configuration, calls, carriers, store, API and metrics of the `samvad` server.
+
+pub mod agents;
+pub mod api;
+pub mod app;
+pub mod calls;
+pub mod carriers;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod records;
+pub mod services;
+pub mod shutdown;
+pub mod sip_line;
+pub mod store;
+pub mod telemetry;

@@ -1,14 +1,13 @@
 //! Calls an agent the way Twilio or Exotel does: answer webhook first, then the media stream.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::{SinkExt, StreamExt};
-use media::codec::{Codec, Decoder, Encoder};
+use media::codec::{Codec, Decoder, Encoder, OpusSettings};
 use media::dsp::resample::Resampler;
 use media::frame::{FRAME_RATE, FRAME_SAMPLES};
 use media::vad::VoiceActivityDetector;
@@ -25,6 +24,8 @@ use url::Url;
 use super::carrier_playout::CarrierPlayout;
 use super::line::{EVENT_CAPACITY, Line, LineEvent, LineOrder, ORDER_CAPACITY, ServerCall};
 use super::stereo::StereoWriter;
+use crate::carriers::twilio_signature::sign;
+use crate::config::Secret;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -84,7 +85,7 @@ pub struct CarrierCall {
     pub to: String,
     /// Credential the server expects of the carrier: Twilio's auth token or Exotel's
     /// `key:token`.
-    pub secret: Option<String>,
+    pub secret: Option<Secret>,
     /// Where the stereo recording goes.
     pub record: Option<std::path::PathBuf>,
 }
@@ -113,15 +114,16 @@ pub async fn dial(call: CarrierCall) -> anyhow::Result<Line> {
         .with_context(|| format!("the stream address {} is not one", target.url))?;
     match (&call.secret, call.kind) {
         (Some(token), CarrierKind::Twilio) => {
-            let signature =
-                crate::carriers::twilio_signature::sign(token, target.url.as_str(), &[]);
+            let signature = sign(token, target.url.as_str(), &[]);
             request
                 .headers_mut()
                 .insert("x-twilio-signature", signature.parse()?);
         }
         (Some(pair), CarrierKind::Exotel) => {
-            let basic = format!("Basic {}", BASE64.encode(pair));
-            request.headers_mut().insert("authorization", basic.parse()?);
+            let basic = format!("Basic {}", BASE64.encode(pair.reveal()));
+            request
+                .headers_mut()
+                .insert("authorization", basic.parse()?);
         }
         (None, _) => {}
     }
@@ -170,7 +172,8 @@ async fn twilio_webhook(call: &CarrierCall, call_sid: &str) -> anyhow::Result<St
         .header("content-type", "application/x-www-form-urlencoded")
         .body(body);
     if let Some(token) = &call.secret {
-        let signature = crate::carriers::twilio_signature::sign(token, url.as_str(), &form);
+        let fields = form.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let signature = sign(token, url.as_str(), &fields);
         request = request.header("x-twilio-signature", signature);
     }
     let reply = request
@@ -211,7 +214,11 @@ async fn exotel_webhook(call: &CarrierCall, call_sid: &str) -> anyhow::Result<St
         ("Direction", "incoming"),
     ]);
     let mut request = reqwest::Client::new().get(url.clone());
-    if let Some((key, token)) = call.secret.as_deref().and_then(|pair| pair.split_once(':')) {
+    if let Some((key, token)) = call
+        .secret
+        .as_ref()
+        .and_then(|pair| pair.reveal().split_once(':'))
+    {
         request = request.basic_auth(key, Some(token));
     }
     let reply = request
@@ -358,7 +365,7 @@ impl CarrierStream {
             chunk: 0,
             sequence: 1,
             decoder: kind.codec().decoder()?,
-            encoder: kind.codec().encoder()?,
+            encoder: kind.codec().encoder(&OpusSettings::default())?,
             up: Resampler::new(8000, FRAME_RATE)?,
             down: Resampler::new(FRAME_RATE, 8000)?,
             vad: NeuralDetector::new(),
@@ -366,11 +373,7 @@ impl CarrierStream {
         })
     }
 
-    async fn run(
-        mut self,
-        mut orders: mpsc::Receiver<LineOrder>,
-        events: mpsc::Sender<LineEvent>,
-    ) {
+    async fn run(mut self, mut orders: mpsc::Receiver<LineOrder>, events: mpsc::Sender<LineEvent>) {
         let (how, failed) = match self.talk(&mut orders, &events).await {
             Ok(how) => (how.to_owned(), false),
             Err(error) => (format!("the stream broke: {error}"), true),
@@ -420,11 +423,7 @@ impl CarrierStream {
     }
 
     /// Sends and plays 20 ms.
-    async fn tick(
-        &mut self,
-        now: Instant,
-        events: &mpsc::Sender<LineEvent>,
-    ) -> anyhow::Result<()> {
+    async fn tick(&mut self, now: Instant, events: &mpsc::Sender<LineEvent>) -> anyhow::Result<()> {
         let mut said = [0_i16; FRAME_SAMPLES];
         for slot in &mut said {
             *slot = self.speech.pop_front().unwrap_or(0);
@@ -435,7 +434,10 @@ impl CarrierStream {
         let len = self.encoder.encode(&said_narrow, &mut payload)?;
         self.pending.extend_from_slice(&payload[..len]);
         self.ticks += 1;
-        if self.ticks % self.kind.ticks_per_message() as u64 == 0 {
+        if self
+            .ticks
+            .is_multiple_of(self.kind.ticks_per_message() as u64)
+        {
             self.send_media().await?;
         }
         if self.speaking && self.speech.is_empty() {
@@ -547,9 +549,6 @@ impl CarrierStream {
             .with_context(|| format!("{} stream", self.kind.name()))
     }
 }
-
-/// PCM that both kinds of line take.
-pub type Speech = Arc<[i16]>;
 
 #[cfg(test)]
 mod tests {

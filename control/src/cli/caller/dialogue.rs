@@ -51,9 +51,14 @@ pub enum Step {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     /// Listening; the caller spoke last, or nobody has yet.
-    Waiting { since: Instant },
+    Waiting {
+        since: Instant,
+    },
     /// The agent is talking.
-    AgentTalking { began: Instant, last_voice: Instant },
+    AgentTalking {
+        began: Instant,
+        last_voice: Instant,
+    },
     /// The caller is talking.
     Talking,
     Done,
@@ -155,8 +160,7 @@ impl Dialogue {
                     .script
                     .lines
                     .get(self.next_line)
-                    .and_then(|line| line.interrupt_after_ms)
-                    .filter(|_| self.last_line_was_answered());
+                    .and_then(|line| line.interrupt_after_ms);
                 if let Some(after) = interrupt {
                     if now - began >= Duration::from_millis(after) {
                         return Some(self.say_next_line());
@@ -203,7 +207,7 @@ impl Dialogue {
             self.state = State::Talking;
             return Some(Step::Reply(index));
         }
-        if !self.last_line_was_answered() && self.repeats < REPEATS_MAX {
+        if self.next_line > 0 && !self.next_line_fits() && self.repeats < REPEATS_MAX {
             self.repeats += 1;
             self.agent_text.clear();
             self.state = State::Talking;
@@ -216,11 +220,13 @@ impl Dialogue {
         Some(self.say_next_line())
     }
 
-    fn last_line_was_answered(&self) -> bool {
+    /// Whether the agent has said what the next line answers to.
+    fn next_line_fits(&self) -> bool {
         let expected = self
-            .next_line
-            .checked_sub(1)
-            .and_then(|index| self.script.lines.get(index))
+            .script
+            .lines
+            .get(self.next_line)
+            .filter(|line| line.interrupt_after_ms.is_none())
             .and_then(|line| line.expect_agent.as_deref());
         match expected {
             // Without the server's transcript nothing can be checked.
@@ -297,7 +303,7 @@ mod tests {
     fn a_line_is_repeated_until_the_agent_has_understood() {
         let mut clock = VirtualClock::new();
         let mut d = dialogue(
-            "[[lines]]\nsay = \"tuesday\"\nexpect_agent = \"what time\"\n[[lines]]\nsay = \"ten\"\n",
+            "[[lines]]\nsay = \"tuesday\"\n[[lines]]\nsay = \"ten\"\nexpect_agent = \"what time\"\n",
             clock.now(),
         );
         hear(&mut d, &mut clock, 500, 0.9);

@@ -11,6 +11,9 @@ pub struct Script {
     /// What the script is about.
     #[serde(default)]
     pub description: String,
+    /// The workflow it was written for, for people.
+    #[serde(default)]
+    pub workflow: String,
     /// What is said, in order.
     #[serde(default)]
     pub lines: Vec<Line>,
@@ -35,8 +38,9 @@ pub struct Line {
     /// Begin this long after the agent has begun its turn, instead of waiting for its end.
     #[serde(default)]
     pub interrupt_after_ms: Option<u64>,
-    /// Text that the agent's answer must contain (case does not matter). While it does not, the
-    /// line is repeated, at most twice.
+    /// Text that the agent's words before this line must contain (case does not matter). While
+    /// they do not, the line before is repeated, at most twice. Not looked at when the line
+    /// interrupts: what the agent says is known only at its end.
     #[serde(default)]
     pub expect_agent: Option<String>,
 }

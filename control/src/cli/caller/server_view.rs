@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::line::ServerCall;
+use crate::api::auth::TOKEN_FILE;
+use crate::config::Config;
 
 /// Events that may wait to be shown.
 const EVENT_CAPACITY: usize = 256;
@@ -44,11 +46,26 @@ impl ServerView {
         }
     }
 
-    /// A view that uses the token which the server left in its data folder, if it is readable.
-    #[must_use]
-    pub fn from_token_file(base: Url, file: &Path) -> Option<Self> {
-        let token = std::fs::read_to_string(file).ok()?;
-        Some(Self::new(base, token.trim().to_owned()))
+    /// A view with the token that this file holds.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn from_token_file(base: Url, file: &Path) -> anyhow::Result<Self> {
+        let token = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the API token in {}", file.display()))?;
+        Ok(Self::new(base, token.trim().to_owned()))
+    }
+
+    /// A view of a server with this configuration: the token is configured, or in its data
+    /// folder.
+    ///
+    /// # Errors
+    /// When there is no token to be had.
+    pub fn for_server(base: Url, config: &Config) -> anyhow::Result<Self> {
+        match &config.server.api_token {
+            Some(token) => Ok(Self::new(base, token.reveal().to_owned())),
+            None => Self::from_token_file(base, &config.data_dir.join(TOKEN_FILE)),
+        }
     }
 
     /// The server's id of a call that has just begun.
@@ -86,6 +103,23 @@ impl ServerView {
             tokio::time::sleep(LOOKUP_PAUSE).await;
         }
         bail!("the server still has call {id} open ten seconds after its end")
+    }
+
+    /// Everything that workflows keep in `collection`, oldest first.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn records(&self, collection: &str) -> anyhow::Result<Vec<Value>> {
+        let mut records = Vec::new();
+        let mut path = format!("v1/records/{collection}?limit=100");
+        loop {
+            let page = self.get(&path).await?;
+            records.extend(page["records"].as_array().cloned().unwrap_or_default());
+            let Some(cursor) = page["next_cursor"].as_str() else {
+                return Ok(records);
+            };
+            path = format!("v1/records/{collection}?limit=100&cursor={cursor}");
+        }
     }
 
     /// Whatever `path` (relative to the server) holds.
@@ -135,8 +169,8 @@ impl ServerView {
         let mut body = reply.bytes_stream();
         let mut parser = pipeline::providers::sse::SseParser::default();
         while let Some(bytes) = body.next().await {
-            for event in parser.push(&bytes?) {
-                let Ok(value) = serde_json::from_str(&event.data) else {
+            for data in parser.push(&bytes?)? {
+                let Ok(value) = serde_json::from_str(&data) else {
                     continue;
                 };
                 if events.send(value).await.is_err() {

@@ -1,0 +1,381 @@
+//! The server as a whole: built, running, drained.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use media::net::engine::{EngineError, MediaConfig, MediaEngine};
+use pipeline::call::EndReason;
+use sip::net::{UserAgent, UserAgentConfig};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::agents::{AgentCatalogue, AgentError, build_agents};
+use crate::api::auth::load_or_make_token;
+use crate::api::router::router;
+use crate::calls::controller::CallController;
+use crate::calls::registry::CallRegistry;
+use crate::calls::{queries, recovery};
+use crate::carriers::stream_token::StreamTokens;
+use crate::clock::now_us;
+use crate::config::Config;
+use crate::services::{AdminToken, Services};
+use crate::sip_line;
+use crate::store::{Store, StoreError};
+use crate::telemetry::{install_tls_provider, metrics};
+
+/// Name of the database within the data directory.
+const DATABASE: &str = "samvad.db";
+/// Name of the file whose lock keeps a second server off the data directory.
+const LOCK: &str = "samvad.lock";
+/// How long calls that were told to end may take to say so, and requests to finish.
+const FAREWELL_MAX: Duration = Duration::from_secs(10);
+const HTTP_CLOSE_MAX: Duration = Duration::from_secs(2);
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A directory or file in it cannot be used.
+    #[error("{path}: {source}", path = path.display())]
+    Path {
+        /// What cannot be used.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another server uses the data directory.
+    #[error("{path}: another samvad uses this data directory", path = path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An agent.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The media workers.
+    #[error(transparent)]
+    Media(#[from] EngineError),
+    /// The metrics.
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// A listener cannot be bound.
+    #[error("{name} {address}: {source}")]
+    Bind {
+        /// The setting.
+        name: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A task of the start failed.
+    #[error("start was interrupted: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// The running server. [`App::drain`] ends it in order.
+#[derive(Debug)]
+pub struct App {
+    services: Arc<Services>,
+    http_address: SocketAddr,
+    sip_address: Option<SocketAddr>,
+    token_file: Option<PathBuf>,
+    http: JoinHandle<()>,
+    http_stop: CancellationToken,
+    calls: Option<JoinHandle<()>>,
+    /// Held as long as the server runs.
+    _lock: File,
+}
+
+impl App {
+    /// Builds the server from its configuration and binds its listeners.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, build_agents).await
+    }
+
+    /// [`Self::start`] with agents made by `agents`, which may block.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_with<F>(config: Config, agents: F) -> Result<Self, StartError>
+    where
+        F: FnOnce(&Config, &Store) -> Result<AgentCatalogue, AgentError> + Send + 'static,
+    {
+        install_tls_provider();
+        let handle = metrics::install()?;
+        let config = Arc::new(config);
+        let lock = prepare_directories(&config)?;
+        let (admin, token_file) = admin_token(&config)?;
+        let store = Store::open(&config.data_dir.join(DATABASE)).await?;
+        let boot_id = Uuid::now_v7().to_string();
+        queries::insert_boot(&store, &boot_id, now_us()).await?;
+        recovery::recover(&store, &boot_id, &config.recordings_dir()).await?;
+        let agents = {
+            let (config, store) = (Arc::clone(&config), store.clone());
+            tokio::task::spawn_blocking(move || agents(&config, &store)).await??
+        };
+        let registry = CallRegistry::new(config.server.calls_max);
+        let controller = CallController::new(
+            Arc::clone(&config),
+            store.clone(),
+            boot_id,
+            registry.clone(),
+            agents.clone(),
+        );
+        let services = Arc::new(Services {
+            engine: MediaEngine::start(media_config(&config))?,
+            config,
+            store,
+            registry,
+            controller,
+            agents,
+            tokens: StreamTokens::new(),
+            metrics: handle,
+            admin,
+            sip: OnceLock::new(),
+        });
+        let (sip_address, calls) = bind_sip(&services).await?.unzip();
+        let http_stop = CancellationToken::new();
+        let (http_address, http) = bind_http(&services, http_stop.clone()).await?;
+        Ok(Self {
+            services,
+            http_address,
+            sip_address,
+            token_file,
+            http,
+            http_stop,
+            calls,
+            _lock: lock,
+        })
+    }
+
+    /// Refuses new calls, lets running ones finish for the configured time, or until `hurry`
+    /// resolves, then ends them, and stops.
+    pub async fn drain(self, hurry: impl Future<Output = ()>) {
+        let Self {
+            services,
+            http,
+            http_stop,
+            calls,
+            ..
+        } = self;
+        let registry = &services.registry;
+        registry.drain();
+        let deadline = services.config.server.drain_deadline;
+        tracing::info!(calls = registry.len(), "draining");
+        tokio::select! {
+            finished = timeout(deadline, registry.emptied()) => {
+                if finished.is_err() {
+                    tracing::warn!(calls = registry.len(), "deadline reached, ending calls");
+                }
+            }
+            () = hurry => tracing::warn!(calls = registry.len(), "ending calls at once"),
+        }
+        registry.hang_up_all(EndReason::ServerShutdown);
+        if timeout(FAREWELL_MAX, registry.emptied()).await.is_err() {
+            tracing::error!(calls = registry.len(), "calls did not end");
+        }
+        if let Some(agent) = services.sip.get() {
+            agent.drain();
+        }
+        if let Some(calls) = calls {
+            calls.abort();
+        }
+        http_stop.cancel();
+        let abort = http.abort_handle();
+        if timeout(HTTP_CLOSE_MAX, http).await.is_err() {
+            // Viewers of events hold their connections open.
+            abort.abort();
+        }
+        tracing::info!("stopped");
+    }
+
+    /// Address of the HTTP listener.
+    #[must_use]
+    pub const fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// Address of the SIP listener.
+    #[must_use]
+    pub const fn sip_address(&self) -> Option<SocketAddr> {
+        self.sip_address
+    }
+
+    /// What all parts share.
+    #[must_use]
+    pub const fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// Each listener and how to reach it, for people.
+    #[must_use]
+    pub const fn banner(&self) -> Banner<'_> {
+        Banner(self)
+    }
+}
+
+/// Lines that tell how to reach the server.
+#[derive(Debug)]
+pub struct Banner<'a>(&'a App);
+
+impl fmt::Display for Banner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let app = self.0;
+        let config = &app.services.config;
+        let reach = |address: SocketAddr| {
+            if address.ip().is_unspecified() {
+                SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()))
+            } else {
+                address
+            }
+        };
+        writeln!(f, "samvad {} is running", env!("CARGO_PKG_VERSION"))?;
+        let http = reach(app.http_address);
+        let base = config
+            .server
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{http}"));
+        writeln!(
+            f,
+            "  http       {} (listening on {})",
+            base, app.http_address
+        )?;
+        match &app.token_file {
+            Some(path) => writeln!(f, "  api        {base}/v1 (token in {})", path.display())?,
+            None => writeln!(f, "  api        {base}/v1 (token from the configuration)")?,
+        }
+        writeln!(
+            f,
+            "  status     {base}/health  {base}/ready  {base}/metrics"
+        )?;
+        let websocket = base.replacen("http", "ws", 1);
+        for agent in app.services.agents.iter() {
+            let id = &agent.id;
+            writeln!(f, "  agent {id}")?;
+            if let Some(sip) = app.sip_address {
+                let host = config.sip.advertised_address.map_or_else(
+                    || reach(sip),
+                    |address| SocketAddr::new(address, sip.port()),
+                );
+                writeln!(f, "    sip      sip:{id}@{host} (UDP, listening on {sip})")?;
+            }
+            writeln!(f, "    twilio   {base}/carriers/twilio/{id}/voice")?;
+            writeln!(f, "             {websocket}/carriers/twilio/{id}/stream")?;
+            writeln!(f, "    exotel   {base}/carriers/exotel/{id}/voice")?;
+            writeln!(f, "             {websocket}/carriers/exotel/{id}/stream")?;
+        }
+        for (number, agent) in &config.numbers {
+            writeln!(f, "  number {number} -> {agent}")?;
+        }
+        Ok(())
+    }
+}
+
+fn prepare_directories(config: &Config) -> Result<File, StartError> {
+    let unusable = |path: PathBuf| move |source| StartError::Path { path, source };
+    for dir in [config.data_dir.clone(), config.recordings_dir()] {
+        std::fs::create_dir_all(&dir).map_err(unusable(dir))?;
+    }
+    let path = config.data_dir.join(LOCK);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(unusable(path.clone()))?;
+    // A second server would take this one's calls for interrupted.
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse {
+            path: config.data_dir.clone(),
+        }),
+        Err(TryLockError::Error(source)) => Err(StartError::Path { path, source }),
+    }
+}
+
+fn admin_token(config: &Config) -> Result<(AdminToken, Option<PathBuf>), StartError> {
+    if let Some(token) = &config.server.api_token {
+        return Ok((AdminToken::new(token), None));
+    }
+    let (token, path) =
+        load_or_make_token(&config.data_dir).map_err(|source| StartError::Path {
+            path: config.data_dir.clone(),
+            source,
+        })?;
+    Ok((AdminToken::new(&token), Some(path)))
+}
+
+fn media_config(config: &Config) -> MediaConfig {
+    let ports = config.media.rtp_ports;
+    MediaConfig {
+        workers: config.media.workers,
+        rtp_ports: ports.min..=ports.max,
+        ..MediaConfig::default()
+    }
+}
+
+async fn bind_sip(
+    services: &Arc<Services>,
+) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
+    let settings = &services.config.sip;
+    if !settings.enabled {
+        return Ok(None);
+    }
+    let mut config = UserAgentConfig::new(settings.bind);
+    config.endpoint.user_agent = format!("Samvad/{}", env!("CARGO_PKG_VERSION"));
+    // With port 0 the system chooses, and only the bound address is known to be right.
+    if settings.bind.port() != 0 {
+        config.advertised = sip_line::advertised_address(settings);
+    }
+    let bound = UserAgent::bind(config).await;
+    let (agent, incoming) = bound.map_err(|source| StartError::Bind {
+        name: "sip.bind",
+        address: settings.bind,
+        source,
+    })?;
+    let address = agent.local_addr();
+    // Empty until here: this is the only place that sets it.
+    let _ = services.sip.set(agent);
+    let calls = tokio::spawn(sip_line::accept_calls(Arc::clone(services), incoming));
+    Ok(Some((address, calls)))
+}
+
+async fn bind_http(
+    services: &Arc<Services>,
+    stop: CancellationToken,
+) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+    let address = services.config.server.http;
+    let bind_error = |source| StartError::Bind {
+        name: "server.http",
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(bind_error)?;
+    let bound = listener.local_addr().map_err(bind_error)?;
+    let service = router(Arc::clone(services)).into_make_service_with_connect_info::<SocketAddr>();
+    let http = tokio::spawn(async move {
+        let served = axum::serve(listener, service)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "http server failed");
+        }
+    });
+    Ok((bound, http))
+}

@@ -1,0 +1,51 @@
+//! Whether one more call may come in.
+
+/// Why a call was refused before it began.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// As many calls as configured are on the line.
+    #[error("all lines are busy")]
+    AtCapacity,
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    Draining,
+    /// Nobody answers at this address.
+    #[error("there is no such agent or number")]
+    UnknownAgent,
+    /// The agent exists but cannot work on this installation.
+    #[error("the agent is not available")]
+    AgentUnavailable,
+    /// No common codec.
+    #[error("no common codec")]
+    NoCodec,
+    /// No RTP ports or media worker free.
+    #[error("no media resources are free")]
+    NoMedia,
+}
+
+impl Refusal {
+    /// Name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AtCapacity => "at_capacity",
+            Self::Draining => "draining",
+            Self::UnknownAgent => "unknown_agent",
+            Self::AgentUnavailable => "agent_unavailable",
+            Self::NoCodec => "no_codec",
+            Self::NoMedia => "no_media",
+        }
+    }
+
+    /// SIP final response (RFC 3261 §21.4, §21.5). Capacity and shutdown are 503, so that a trunk
+    /// tries its next gateway.
+    #[must_use]
+    pub const fn sip_status(self) -> u16 {
+        match self {
+            Self::AtCapacity | Self::Draining | Self::NoMedia => 503,
+            Self::UnknownAgent => 404,
+            Self::AgentUnavailable => 480,
+            Self::NoCodec => 488,
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! One task per call: its record, its conversation, its end.
+//!
+//! A carrier's side (SIP dialog, websocket) brings the leg and reports what happens on its line;
+//! what all calls have in common is here.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use media::leg::LegStatistics;
+use media::leg_queue::MediaLeg;
+use media::net::control::LegControl;
+use pipeline::call::{
+    CallEvent, CallOrder, CallServices, CallSetup, CarrierActions, EndReason, TranscriptTurn,
+};
+use serde_json::json;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::AbortHandle;
+use tracing::Instrument as _;
+
+use super::admission::Refusal;
+use super::events::NumberedEvent;
+use super::id::CallId;
+use super::outcome::CallOutcome;
+use super::queries;
+use super::record::NewCall;
+use super::registry::{Admission, CallRegistry};
+use crate::agents::{Agent, AgentCatalogue};
+use crate::clock::now_us;
+use crate::config::Config;
+use crate::store::Store;
+use crate::telemetry::metrics as meters;
+
+/// Events that may wait for the record; beyond that the conversation's record keeping waits.
+const EVENT_CAPACITY: usize = 256;
+/// How long the end of a leg and of its recording is waited for.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// Takes calls in and sees them through. Cloneable.
+#[derive(Clone, Debug)]
+pub struct CallController {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Arc<Config>,
+    store: Store,
+    boot_id: String,
+    registry: CallRegistry,
+    agents: AgentCatalogue,
+}
+
+impl CallController {
+    /// A controller that writes to `store` as part of `boot_id`.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        store: Store,
+        boot_id: String,
+        registry: CallRegistry,
+        agents: AgentCatalogue,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                store,
+                boot_id,
+                registry,
+                agents,
+            }),
+        }
+    }
+
+    /// Finds who answers `called` (an agent's id or a number) and takes a place for the call.
+    ///
+    /// # Errors
+    /// Why the call must be refused.
+    pub fn admit(
+        &self,
+        called: &str,
+        carrier: &'static str,
+    ) -> Result<(Arc<Agent>, Admission), Refusal> {
+        let admitted = self.find(called).and_then(|agent| {
+            let admission = self.shared.registry.admit()?;
+            Ok((agent, admission))
+        });
+        if let Err(refusal) = &admitted {
+            meters::call_refused(carrier, *refusal);
+        }
+        admitted
+    }
+
+    /// Who would answer `called`.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAgent`], or [`Refusal::AgentUnavailable`] for one that is configured but
+    /// could not be set up.
+    pub fn find(&self, called: &str) -> Result<Arc<Agent>, Refusal> {
+        let agent = self.shared.config.agent_for(called);
+        let agent = agent.ok_or(Refusal::UnknownAgent)?;
+        let agent = self.shared.agents.find(&agent.id);
+        agent.ok_or(Refusal::AgentUnavailable)
+    }
+
+    /// Where the recording of a call goes, if calls are recorded.
+    #[must_use]
+    pub fn recording_path(&self, id: CallId) -> Option<PathBuf> {
+        let config = &self.shared.config;
+        config
+            .recording
+            .enabled
+            .then(|| config.recordings_dir().join(recording_file(id)))
+    }
+
+    /// Runs `call` in a task of its own. If it panics, that call alone ends, recorded as ours to
+    /// blame; what it held (leg, ports, place in the registry) is freed as it unwinds.
+    pub fn supervise<F>(&self, id: CallId, carrier: &'static str, call: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let span = tracing::info_span!("call", call_id = %id, carrier);
+        let task = tokio::spawn(call.instrument(span));
+        let store = self.shared.store.clone();
+        tokio::spawn(async move {
+            let Err(error) = task.await else { return };
+            tracing::error!(call_id = %id, %error, "call task failed");
+            let outcome = CallOutcome::from(EndReason::InternalError);
+            let finished = queries::finish_call(&store, id, outcome, now_us(), None).await;
+            if let Err(error) = finished {
+                tracing::error!(call_id = %id, %error, "end of the call was not stored");
+            }
+        });
+    }
+
+    /// Opens the record of an admitted call. `recorded` tells whether its leg writes a recording.
+    pub async fn open(&self, admission: Admission, call: CallOrigin, recorded: bool) -> OpenCall {
+        let id = admission.id();
+        let carrier = call.carrier;
+        let new = NewCall {
+            id,
+            agent_id: call.agent.id.clone(),
+            direction: super::record::Direction::Inbound,
+            carrier,
+            carrier_call_id: call.carrier_call_id,
+            caller: call.caller.clone(),
+            called: call.called.clone(),
+            codec: call.codec,
+            recording: recorded.then(|| recording_file(id)),
+        };
+        let shared = &self.shared;
+        let stored = queries::insert_call(&shared.store, &shared.boot_id, new, now_us()).await;
+        if let Err(error) = stored {
+            // An admitted call survives a failing store.
+            tracing::error!(%error, "call was not stored");
+        }
+        meters::call_began(carrier);
+        let mut variables = call.variables;
+        variables.insert("call_id".to_owned(), id.to_string());
+        for (name, value) in [("caller", call.caller), ("called", call.called)] {
+            if let Some(value) = value {
+                variables.insert(name.to_owned(), value);
+            }
+        }
+        OpenCall {
+            controller: self.clone(),
+            record: CallRecorder {
+                id,
+                store: shared.store.clone(),
+                viewers: admission.viewers(),
+                events: 0,
+            },
+            admission,
+            agent: call.agent,
+            carrier,
+            variables,
+            statistics: None,
+        }
+    }
+}
+
+/// What is known of a call when it comes in.
+#[derive(Clone, Debug)]
+pub struct CallOrigin {
+    /// Who answers.
+    pub agent: Arc<Agent>,
+    /// What brought it: `sip`, `twilio`, `exotel`.
+    pub carrier: &'static str,
+    /// The carrier's own id.
+    pub carrier_call_id: Option<String>,
+    /// Who calls.
+    pub caller: Option<String>,
+    /// Who was called.
+    pub called: Option<String>,
+    /// Codec towards the caller.
+    pub codec: Option<String>,
+    /// Custom parameters, as variables of the conversation.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// A call whose record is open.
+#[derive(Debug)]
+pub struct OpenCall {
+    controller: CallController,
+    admission: Admission,
+    record: CallRecorder,
+    agent: Arc<Agent>,
+    carrier: &'static str,
+    variables: BTreeMap<String, String>,
+    statistics: Option<LegStatistics>,
+}
+
+impl OpenCall {
+    /// Notes the answer.
+    pub async fn answered(&self) {
+        let stored =
+            queries::set_answered(&self.controller.shared.store, self.id(), now_us()).await;
+        if let Err(error) = stored {
+            tracing::error!(%error, "answer was not stored");
+        }
+    }
+
+    /// Holds the conversation over `leg` to its end. Dropping the future ends it.
+    pub async fn converse(&mut self, leg: MediaLeg, carrier: Arc<dyn CarrierActions>) -> EndReason {
+        let (events, mut received) = mpsc::channel(EVENT_CAPACITY);
+        let Some(orders) = self.admission.take_orders() else {
+            return EndReason::InternalError;
+        };
+        let agent = &self.agent;
+        let setup = CallSetup {
+            agent: agent.profile.clone(),
+            services: CallServices {
+                stt: Arc::clone(&agent.stt),
+                llm: Arc::clone(&agent.llm),
+                tts: Arc::clone(&agent.tts),
+                tools: Arc::clone(&agent.tools),
+                carrier,
+            },
+            leg,
+            variables: self.variables.clone(),
+            events,
+            orders,
+        };
+        let session = pipeline::call_session::run(setup).in_current_span();
+        let session = tokio::spawn(session);
+        let _abort = AbortOnDrop(session.abort_handle());
+        let mut reported = None;
+        while let Some(event) = received.recv().await {
+            if let CallEvent::Ended { reason, statistics } = &event {
+                reported = Some(*reason);
+                self.statistics = Some(*statistics);
+            }
+            meters::call_event(&event);
+            self.record.keep(event).await;
+        }
+        match session.await {
+            Ok(reason) => reason,
+            Err(error) => {
+                tracing::error!(%error, "conversation failed");
+                reported.unwrap_or(EndReason::InternalError)
+            }
+        }
+    }
+
+    /// Closes the record once the leg and its recording are finished; frees the place.
+    pub async fn finish(self, outcome: CallOutcome, leg: Option<LegControl>) {
+        let ended_at = now_us();
+        let id = self.id();
+        let mut statistics = self.statistics;
+        let mut recording = None;
+        if let Some(leg) = &leg {
+            leg.close();
+            let closing = async {
+                let summary = leg.closed().await;
+                (summary, leg.recording_finished().await)
+            };
+            match tokio::time::timeout(CLOSE_MAX, closing).await {
+                Ok((summary, finished)) => {
+                    statistics = Some(summary.statistics);
+                    recording = finished;
+                }
+                Err(_) => tracing::error!("leg did not end in time"),
+            }
+        }
+        if let Some(recording) = &recording {
+            if let Some(error) = recording.error {
+                tracing::error!(?error, "recording is incomplete");
+            }
+            meters::recording_finished(recording);
+        }
+        let store = &self.controller.shared.store;
+        let length = recording.map(|r| r.duration_ms);
+        let stored = async {
+            queries::set_recording_length(store, id, length).await?;
+            queries::finish_call(store, id, outcome, ended_at, statistics).await
+        };
+        if let Err(error) = stored.await {
+            tracing::error!(%error, "end of the call was not stored");
+        }
+        meters::call_ended(self.carrier, outcome);
+        tracing::info!(
+            class = outcome.class_name(),
+            reason = outcome.reason_name(),
+            "call ended"
+        );
+    }
+
+    /// Who answers.
+    #[must_use]
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// The call's id.
+    #[must_use]
+    pub const fn id(&self) -> CallId {
+        self.admission.id()
+    }
+
+    /// Gives orders to the conversation.
+    #[must_use]
+    pub fn orders(&self) -> mpsc::Sender<CallOrder> {
+        self.admission.orders()
+    }
+}
+
+/// Writes what happens as it happens, then shows it to viewers.
+#[derive(Debug)]
+struct CallRecorder {
+    id: CallId,
+    store: Store,
+    viewers: broadcast::Sender<NumberedEvent>,
+    events: i64,
+}
+
+impl CallRecorder {
+    async fn keep(&mut self, event: CallEvent) {
+        let Ok(data) = serde_json::to_value(&event) else {
+            return;
+        };
+        let mut numbered = NumberedEvent {
+            number: None,
+            at: now_us(),
+            data,
+        };
+        // Partial texts are replaced within the second; only viewers want them.
+        if !matches!(event, CallEvent::CallerPartial { .. }) {
+            self.events += 1;
+            numbered.number = Some(self.events);
+            let turn: Option<TranscriptTurn> = match event {
+                CallEvent::Turn(turn) => Some(turn),
+                _ => None,
+            };
+            let stored = queries::insert_event(&self.store, self.id, numbered.clone(), turn).await;
+            if let Err(error) = stored {
+                tracing::error!(%error, "event was not stored");
+            }
+        }
+        // Nobody may be watching.
+        let _ = self.viewers.send(numbered);
+    }
+}
+
+impl Drop for CallRecorder {
+    fn drop(&mut self) {
+        let _ = self.viewers.send(NumberedEvent {
+            number: None,
+            at: now_us(),
+            data: json!({ "type": "closed" }),
+        });
+    }
+}
+
+#[derive(Debug)]
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn recording_file(id: CallId) -> String {
+    format!("{id}.wav")
+}

@@ -1,0 +1,81 @@
+//! The command line: one file per subcommand.
+
+pub mod call;
+pub mod caller;
+pub mod demo;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+/// An open, self-hosted engine that puts AI voice agents on the phone.
+#[derive(Debug, Parser)]
+#[command(name = "samvad", version, about)]
+pub struct Cli {
+    /// Configuration file [default: ./samvad.toml if there is one, else built-in defaults]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the resolved configuration and exit
+    #[arg(long, global = true)]
+    pub check_config: bool,
+    /// What to do [default: serve]
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer calls until told to stop
+    Serve,
+    /// Call an agent over SIP, as a caller would
+    Call(Box<call::CallArgs>),
+    /// Serve and call the clinic agent once, all in this process
+    Demo(demo::DemoArgs),
+}
+
+/// Runs the command line; every failure is printed with its causes.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "the command line talks to its user")]
+pub fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("samvad: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the command line talks to its user")]
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    crate::telemetry::install_tls_provider();
+    let config = Config::load(cli.config.as_deref())?;
+    if cli.check_config {
+        print!("{}", toml::to_string_pretty(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(config),
+        Command::Call(args) => call::run(*args, &config),
+        Command::Demo(args) => demo::run(args, config),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        let cli = Cli::parse_from(["samvad", "serve", "--config", "x.toml", "--check-config"]);
+        assert!(cli.check_config && cli.config.is_some());
+    }
+}

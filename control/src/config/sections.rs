@@ -1,0 +1,517 @@
+//! The sections of the configuration file with their defaults.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use pipeline::llm::tools::HttpTool;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use super::duration;
+use super::secret::Secret;
+
+/// The HTTP side and the process as a whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerSection {
+    /// Address of the HTTP listener: API, webhooks, carrier websockets. Loopback by default, since
+    /// carriers reach it through a TLS proxy; `0.0.0.0:8080` opens it to the network.
+    pub http: SocketAddr,
+    /// How carriers reach us from outside, for example `https://voice.example.org`. Without it the
+    /// address is taken from the request's `Host` header.
+    pub public_url: Option<String>,
+    /// Bearer token of the API; without it one is made at the first start and kept in
+    /// `<data_dir>/admin.token`.
+    pub api_token: Option<Secret>,
+    /// Calls at a time; more are refused with 503.
+    pub calls_max: usize,
+    /// How long running calls may go on after a shutdown signal.
+    #[serde(with = "duration")]
+    pub drain_deadline: Duration,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: None,
+            api_token: None,
+            calls_max: 200,
+            drain_deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Logging.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Filter in `tracing` syntax, for example `info,sip=debug`.
+    pub filter: String,
+    /// Whether telephone numbers and transcripts may appear in logs.
+    pub personal_data: bool,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Human,
+            filter: "info".to_owned(),
+            personal_data: false,
+        }
+    }
+}
+
+/// A codec offered to SIP peers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SipCodec {
+    /// Opus (RFC 7587).
+    Opus,
+    /// G.722.
+    G722,
+    /// G.711 mu-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+}
+
+/// The SIP side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SipSection {
+    /// Whether SIP is served at all.
+    pub enabled: bool,
+    /// UDP address of the listener.
+    pub bind: SocketAddr,
+    /// Address written into Contact and SDP; without it the address of the interface that leads to
+    /// the peer.
+    pub advertised_address: Option<IpAddr>,
+    /// Codecs, best first.
+    pub codecs: Vec<SipCodec>,
+}
+
+impl Default for SipSection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)),
+            advertised_address: None,
+            codecs: vec![
+                SipCodec::Opus,
+                SipCodec::G722,
+                SipCodec::Pcmu,
+                SipCodec::Pcma,
+            ],
+        }
+    }
+}
+
+/// An inclusive range of UDP ports, written `20000-29999`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PortRange {
+    /// First port.
+    pub min: u16,
+    /// Last port.
+    pub max: u16,
+}
+
+impl FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a port range; write for example \"20000-29999\"");
+        let (min, max) = text.split_once('-').ok_or_else(wrong)?;
+        let min: u16 = min.trim().parse().map_err(|_| wrong())?;
+        let max: u16 = max.trim().parse().map_err(|_| wrong())?;
+        if min < 1024 || min >= max {
+            return Err(format!(
+                "port range `{text}` must begin at 1024 or higher and end above its begin"
+            ));
+        }
+        Ok(Self { min, max })
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.min, self.max)
+    }
+}
+
+impl Serialize for PortRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PortRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+/// The media engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MediaSection {
+    /// UDP ports for RTP; outside the ephemeral range of the system.
+    pub rtp_ports: PortRange,
+    /// Local address of RTP sockets.
+    pub rtp_bind: IpAddr,
+    /// Media worker threads; 0 means one per processor.
+    pub workers: usize,
+    /// A call without any media for so long has ended.
+    #[serde(with = "duration")]
+    pub silence_timeout: Duration,
+}
+
+impl Default for MediaSection {
+    fn default() -> Self {
+        Self {
+            rtp_ports: PortRange {
+                min: 20_000,
+                max: 29_999,
+            },
+            rtp_bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            workers: 0,
+            silence_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Who may open a carrier websocket without credentials.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DirectStreams {
+    /// Clients on this machine.
+    #[default]
+    Loopback,
+    /// Anyone. For closed networks.
+    Any,
+    /// Nobody.
+    Off,
+}
+
+/// Twilio.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TwilioSection {
+    /// Primary auth token of the account: webhooks must then carry a valid `X-Twilio-Signature`.
+    pub auth_token: Option<Secret>,
+}
+
+/// Exotel.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExotelSection {
+    /// User of the Basic credentials in the stream URL.
+    pub key: Option<Secret>,
+    /// Password of the Basic credentials in the stream URL.
+    pub token: Option<Secret>,
+}
+
+/// Carriers that bring calls over websockets.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CarriersSection {
+    /// Who may open a stream without credentials.
+    pub direct_streams: DirectStreams,
+    /// Twilio.
+    pub twilio: TwilioSection,
+    /// Exotel.
+    pub exotel: ExotelSection,
+}
+
+/// Call recording.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordingSection {
+    /// Whether calls are recorded.
+    pub enabled: bool,
+    /// Where to; `<data_dir>/recordings` when not given.
+    pub dir: Option<PathBuf>,
+}
+
+impl Default for RecordingSection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            dir: None,
+        }
+    }
+}
+
+/// The embedded recogniser.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PocketsphinxSection {
+    /// Recognisers that may run at a time; 0 chooses by the number of processors.
+    pub slots: usize,
+    /// Directory of the acoustic model, dictionary and language model; the system's when not given.
+    pub model_dir: Option<PathBuf>,
+}
+
+/// Speech to text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SttSection {
+    /// Recogniser of agents that name none.
+    pub provider: String,
+    /// The embedded recogniser.
+    pub pocketsphinx: PocketsphinxSection,
+}
+
+impl Default for SttSection {
+    fn default() -> Self {
+        Self {
+            provider: "pocketsphinx".to_owned(),
+            pocketsphinx: PocketsphinxSection::default(),
+        }
+    }
+}
+
+/// The embedded voice.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FliteSection {
+    /// Synthesis threads; 0 chooses by the number of processors.
+    pub slots: usize,
+}
+
+/// Text to speech.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TtsSection {
+    /// Voice of agents that name none.
+    pub provider: String,
+    /// Speech kept so that repeated sentences cost nothing, in MiB.
+    pub cache_mib: usize,
+    /// The embedded voice.
+    pub flite: FliteSection,
+}
+
+impl Default for TtsSection {
+    fn default() -> Self {
+        Self {
+            provider: "flite".to_owned(),
+            cache_mib: 64,
+            flite: FliteSection::default(),
+        }
+    }
+}
+
+/// A server that speaks the chat-completions protocol.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpenAiSection {
+    /// Base of the endpoint, up to and including the version.
+    pub base_url: String,
+    /// Key; local servers need none.
+    pub api_key: Option<Secret>,
+    /// Model of agents that name none.
+    pub model: String,
+}
+
+impl Default for OpenAiSection {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.openai.com/v1".to_owned(),
+            api_key: None,
+            model: "gpt-4o-mini".to_owned(),
+        }
+    }
+}
+
+/// Language models.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LlmSection {
+    /// Model provider of agents that name none.
+    pub provider: String,
+    /// A server that speaks the chat-completions protocol.
+    pub openai: OpenAiSection,
+}
+
+impl Default for LlmSection {
+    fn default() -> Self {
+        Self {
+            provider: "openai".to_owned(),
+            openai: OpenAiSection::default(),
+        }
+    }
+}
+
+/// A language model as an agent's mind.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentLlm {
+    /// Provider; `[llm] provider` when not given.
+    pub provider: Option<String>,
+    /// Model; the provider's when not given.
+    pub model: Option<String>,
+    /// Instructions.
+    pub prompt: String,
+}
+
+/// An agent as written in the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSection {
+    /// Identifies the agent in SIP URIs, URLs and records.
+    pub id: String,
+    /// For people.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Said when the call is answered.
+    #[serde(default)]
+    pub first_message: Option<String>,
+    /// Id of a `[[workflows]]` entry that leads the conversation.
+    #[serde(default)]
+    pub workflow: Option<String>,
+    /// A language model that leads the conversation.
+    #[serde(default)]
+    pub llm: Option<AgentLlm>,
+    /// Recogniser.
+    #[serde(default)]
+    pub stt: Option<String>,
+    /// Voice provider.
+    #[serde(default)]
+    pub tts: Option<String>,
+    /// Voice name.
+    #[serde(default)]
+    pub voice: String,
+    /// Speaking rate; 1.0 is the voice's own.
+    #[serde(default = "one")]
+    pub speed: f32,
+    /// BCP 47 language tag.
+    #[serde(default = "english")]
+    pub language: String,
+    /// IANA time zone.
+    #[serde(default = "utc")]
+    pub time_zone: String,
+    /// Longest call.
+    #[serde(default = "ten_minutes", with = "duration")]
+    pub call_duration_max: Duration,
+    /// Silence after which the caller is asked whether they are there.
+    #[serde(default = "eight_seconds", with = "duration")]
+    pub silence_prompt_after: Duration,
+    /// How many such prompts before the agent says goodbye.
+    #[serde(default = "two")]
+    pub silence_prompts_max: u32,
+    /// Numbers and SIP URIs that callers may be transferred to; `*` closes a prefix. Empty:
+    /// nobody.
+    #[serde(default)]
+    pub transfer_targets: Vec<String>,
+}
+
+fn one() -> f32 {
+    1.0
+}
+fn english() -> String {
+    "en-US".to_owned()
+}
+fn utc() -> String {
+    "UTC".to_owned()
+}
+fn ten_minutes() -> Duration {
+    Duration::from_secs(600)
+}
+fn eight_seconds() -> Duration {
+    Duration::from_secs(8)
+}
+fn two() -> u32 {
+    2
+}
+
+/// A workflow file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowSection {
+    /// Name by which agents refer to it.
+    pub id: String,
+    /// File, relative to the configuration file.
+    pub path: PathBuf,
+}
+
+/// A telephone number and who answers it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberSection {
+    /// The number; punctuation is ignored.
+    pub number: String,
+    /// Id of the agent.
+    pub agent: String,
+}
+
+/// The file as a whole, before it is resolved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct File {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) server: ServerSection,
+    pub(crate) log: LogSection,
+    pub(crate) sip: SipSection,
+    pub(crate) media: MediaSection,
+    pub(crate) carriers: CarriersSection,
+    pub(crate) recording: RecordingSection,
+    pub(crate) stt: SttSection,
+    pub(crate) tts: TtsSection,
+    pub(crate) llm: LlmSection,
+    pub(crate) agents: Vec<AgentSection>,
+    pub(crate) workflows: Vec<WorkflowSection>,
+    pub(crate) numbers: Vec<NumberSection>,
+    pub(crate) tools: ToolsSection,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./samvad-data"),
+            server: ServerSection::default(),
+            log: LogSection::default(),
+            sip: SipSection::default(),
+            media: MediaSection::default(),
+            carriers: CarriersSection::default(),
+            recording: RecordingSection::default(),
+            stt: SttSection::default(),
+            tts: TtsSection::default(),
+            llm: LlmSection::default(),
+            agents: Vec::new(),
+            workflows: Vec::new(),
+            numbers: Vec::new(),
+            tools: ToolsSection::default(),
+        }
+    }
+}
+
+/// Limits for the HTTP tools of workflows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ToolsSection {
+    /// Networks in CIDR notation that tools may reach although they are private.
+    pub allowed_networks: Vec<String>,
+    /// Values that headers of tools may hold as `{secret:NAME}`.
+    pub secrets: BTreeMap<String, Secret>,
+    /// The tools, each one HTTP request.
+    #[serde(skip_serializing)]
+    pub http: Vec<HttpTool>,
+}

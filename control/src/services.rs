@@ -1,0 +1,68 @@
+//! What all parts of the running server share.
+
+use std::sync::{Arc, OnceLock};
+
+use media::net::engine::MediaEngine;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sha2::{Digest, Sha256};
+use sip::net::UserAgent;
+use subtle::ConstantTimeEq;
+
+use crate::agents::AgentCatalogue;
+use crate::calls::controller::CallController;
+use crate::calls::registry::CallRegistry;
+use crate::carriers::stream_token::StreamTokens;
+use crate::config::{Config, Secret};
+use crate::store::Store;
+
+/// What all parts of the running server share.
+pub struct Services {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// Database.
+    pub store: Store,
+    /// Live calls.
+    pub registry: CallRegistry,
+    /// Takes calls in.
+    pub controller: CallController,
+    /// Agents.
+    pub agents: AgentCatalogue,
+    /// Media workers.
+    pub engine: MediaEngine,
+    /// Tokens of announced streams.
+    pub tokens: StreamTokens,
+    /// Metrics.
+    pub metrics: PrometheusHandle,
+    /// The API's token.
+    pub admin: AdminToken,
+    /// The SIP user agent once it is bound.
+    pub sip: OnceLock<UserAgent>,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services")
+            .field("config", &self.config)
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The API's bearer token, kept as its hash.
+#[derive(Clone, Debug)]
+pub struct AdminToken([u8; 32]);
+
+impl AdminToken {
+    /// Accepts `token`.
+    #[must_use]
+    pub fn new(token: &Secret) -> Self {
+        Self(Sha256::digest(token.reveal()).into())
+    }
+
+    /// Whether `token` is the one, in time that tells nothing.
+    #[must_use]
+    pub fn matches(&self, token: &str) -> bool {
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        self.0.ct_eq(&hash).into()
+    }
+}

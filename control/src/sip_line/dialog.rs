@@ -1,0 +1,219 @@
+//! What happens on a call's dialog while the conversation goes on.
+
+use std::time::Duration;
+
+use media::net::control::{ControlError, LegControl};
+use pipeline::call::{CallOrder, EndReason, TransferFailure};
+use sip::event::{ReferProgress, SessionEnd};
+use sip::message::StatusCode;
+use sip::net::{Dialog, DialogEvent, OfferResponder};
+use sip::sdp::{LocalMedia, SessionDescription, accept_answer, negotiate, offer};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::media::rtp_media;
+use super::transfer::{TransferRequest, transfer_outcome};
+
+/// How long the peer's answer to our BYE is waited for.
+const BYE_MAX: Duration = Duration::from_secs(4);
+
+/// The line to the caller.
+#[derive(Debug)]
+pub(super) struct SipLine {
+    dialog: Dialog,
+    local: LocalMedia,
+    /// Our offer that waits for the peer's answer.
+    open_offer: Option<SessionDescription>,
+    control: LegControl,
+    orders: mpsc::Sender<CallOrder>,
+    transfers: mpsc::Receiver<TransferRequest>,
+    transfer: Option<PendingTransfer>,
+    ended: Option<SessionEnd>,
+}
+
+#[derive(Debug)]
+struct PendingTransfer {
+    reply: oneshot::Sender<Result<(), TransferFailure>>,
+    accepted: bool,
+}
+
+impl SipLine {
+    pub(super) fn new(
+        dialog: Dialog,
+        local: LocalMedia,
+        control: LegControl,
+        orders: mpsc::Sender<CallOrder>,
+        transfers: mpsc::Receiver<TransferRequest>,
+    ) -> Self {
+        Self {
+            dialog,
+            local,
+            open_offer: None,
+            control,
+            orders,
+            transfers,
+            transfer: None,
+            ended: None,
+        }
+    }
+
+    /// Serves the dialog until it ends, and tells the conversation. Cancel safe between events.
+    pub(super) async fn run(&mut self) {
+        while self.ended.is_none() {
+            tokio::select! {
+                event = self.dialog.next_event() => self.take(event).await,
+                Some(request) = self.transfers.recv() => self.begin_transfer(request).await,
+            }
+        }
+    }
+
+    /// Hangs up, unless the peer has, and returns how the session ended.
+    pub(super) async fn hang_up(mut self, reason: EndReason) -> Option<SessionEnd> {
+        if self.ended.is_none() && self.dialog.bye(reason_header(reason)).await.is_ok() {
+            let ended = async {
+                loop {
+                    if let DialogEvent::Ended(end) = self.dialog.next_event().await {
+                        return end;
+                    }
+                }
+            };
+            self.ended = timeout(BYE_MAX, ended).await.ok();
+        }
+        self.ended
+    }
+
+    async fn take(&mut self, event: DialogEvent) {
+        match event {
+            DialogEvent::Offer { sdp, responder, .. } => self.take_offer(sdp, responder).await,
+            DialogEvent::OfferConfirmed { sdp } => self.take_answer(&sdp),
+            DialogEvent::Refer { progress } => self.take_progress(progress),
+            DialogEvent::Ended(end) => self.take_end(end).await,
+            // Key presses by INFO: the leg knows those of RTP only.
+            DialogEvent::Info { content_type, .. } => {
+                tracing::debug!(content_type, "info was ignored");
+            }
+            DialogEvent::Confirmed { .. }
+            | DialogEvent::ReinviteAnswered { .. }
+            | DialogEvent::ReinviteFailed { .. } => {}
+            _ => {}
+        }
+    }
+
+    async fn take_offer(&mut self, sdp: Option<SessionDescription>, responder: OfferResponder) {
+        self.local.session_version += 1;
+        let Some(sdp) = sdp else {
+            let ours = offer(&self.local);
+            self.open_offer = Some(ours.clone());
+            if let Err(error) = responder.answer(ours).await {
+                tracing::debug!(%error, "offer was not sent");
+            }
+            return;
+        };
+        let changed = match negotiate(&sdp, &self.local) {
+            Ok((answer, audio)) => self
+                .update_leg(rtp_media(&audio))
+                .map(|()| answer)
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let answered = match changed {
+            Ok(answer) => responder.answer(answer).await,
+            Err(error) => {
+                tracing::info!(error, "change of the session refused");
+                responder.reject(StatusCode::NOT_ACCEPTABLE_HERE).await
+            }
+        };
+        if let Err(error) = answered {
+            tracing::debug!(%error, "offer was not answered");
+        }
+    }
+
+    fn take_answer(&mut self, sdp: &SessionDescription) {
+        let Some(ours) = self.open_offer.take() else {
+            return;
+        };
+        let changed = accept_answer(&ours, sdp)
+            .map_err(|error| error.to_string())
+            .and_then(|audio| {
+                self.update_leg(rtp_media(&audio))
+                    .map_err(|error| error.to_string())
+            });
+        if let Err(error) = changed {
+            tracing::warn!(
+                error,
+                "answer to our offer is not usable; media stays as it was"
+            );
+        }
+    }
+
+    fn update_leg(&self, media: media::protocol::rtp::RtpMedia) -> Result<(), ControlError> {
+        self.control.update_rtp(media)
+    }
+
+    async fn begin_transfer(&mut self, request: TransferRequest) {
+        if self.transfer.is_some() {
+            let _ = request.reply.send(Err(TransferFailure::Failed));
+            return;
+        }
+        match self.dialog.refer(request.target, None).await {
+            Ok(()) => {
+                self.transfer = Some(PendingTransfer {
+                    reply: request.reply,
+                    accepted: false,
+                });
+            }
+            Err(error) => {
+                tracing::info!(%error, "transfer was not asked for");
+                let _ = request.reply.send(Err(TransferFailure::Failed));
+            }
+        }
+    }
+
+    fn take_progress(&mut self, progress: ReferProgress) {
+        let Some(mut transfer) = self.transfer.take() else {
+            return;
+        };
+        match transfer_outcome(progress) {
+            Some(outcome) => {
+                // The conversation may have given up waiting.
+                let _ = transfer.reply.send(outcome);
+            }
+            None => {
+                transfer.accepted = true;
+                self.transfer = Some(transfer);
+            }
+        }
+    }
+
+    async fn take_end(&mut self, end: SessionEnd) {
+        tracing::debug!(?end, "dialog ended");
+        self.ended = Some(end);
+        if let Some(transfer) = self.transfer.take() {
+            let accepted = transfer.accepted;
+            // A peer that hangs up once it has accepted the REFER has taken the caller over.
+            let outcome = if accepted {
+                Ok(())
+            } else {
+                Err(TransferFailure::Failed)
+            };
+            let told = transfer.reply.send(outcome).is_ok();
+            if accepted && told {
+                // The conversation ends itself as transferred.
+                return;
+            }
+        }
+        // A full queue holds orders to end already.
+        let _ = self.orders.try_send(CallOrder::RemoteHungUp);
+    }
+}
+
+/// Reason header field of our BYE (RFC 3326) with the cause of ITU-T Q.850.
+fn reason_header(reason: EndReason) -> Option<String> {
+    let (cause, text) = match reason {
+        EndReason::MediaTimeout => (102, "media timeout"),
+        EndReason::InternalError | EndReason::ProviderFailed => (41, "temporary failure"),
+        EndReason::ServerShutdown => (41, "server shutdown"),
+        _ => (16, "normal clearing"),
+    };
+    Some(format!("Q.850;cause={cause};text=\"{text}\""))
+}
