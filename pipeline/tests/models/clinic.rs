@@ -14,6 +14,9 @@ use crate::scripted_call::{Heard, ScriptedCall, clinic};
 struct Script {
     workflow: String,
     lines: Vec<Line>,
+    /// Answers to a time that is taken, which it is not here.
+    #[serde(rename = "replies", default)]
+    _replies: Vec<Value>,
 }
 
 #[derive(Deserialize)]
