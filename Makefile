@@ -5,9 +5,9 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-BUILD_PACKAGES := build-essential cmake pkg-config flite1-dev libpocketsphinx-dev libsphinxbase-dev
+BUILD_PACKAGES := build-essential cmake pkg-config libopus-dev flite1-dev libpocketsphinx-dev libsphinxbase-dev
 RUN_PACKAGES := pocketsphinx-en-us
-TEST_PACKAGES := baresip-core sip-tester
+TEST_PACKAGES := baresip-core sip-tester procps
 
 .PHONY: run test packages test-packages fmt lint doc unit bench
 
