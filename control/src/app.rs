@@ -26,6 +26,7 @@ use crate::calls::{queries, recovery};
 use crate::carriers::stream_token::StreamTokens;
 use crate::clock::now_us;
 use crate::config::Config;
+use crate::housekeeping;
 use crate::services::{AdminToken, Services};
 use crate::sip_line;
 use crate::store::{Store, StoreError};
@@ -94,6 +95,7 @@ pub struct App {
     http: JoinHandle<()>,
     http_stop: CancellationToken,
     calls: Option<JoinHandle<()>>,
+    housekeeping: JoinHandle<()>,
     /// Held as long as the server runs.
     _lock: File,
 }
@@ -149,6 +151,10 @@ impl App {
             sip: OnceLock::new(),
         });
         let (sip_address, calls) = bind_sip(&services).await?.unzip();
+        let housekeeping = tokio::spawn(housekeeping::run(
+            services.registry.clone(),
+            services.metrics.clone(),
+        ));
         let http_stop = CancellationToken::new();
         let (http_address, http) = bind_http(&services, http_stop.clone()).await?;
         Ok(Self {
@@ -159,6 +165,7 @@ impl App {
             http,
             http_stop,
             calls,
+            housekeeping,
             _lock: lock,
         })
     }
@@ -171,6 +178,7 @@ impl App {
             http,
             http_stop,
             calls,
+            housekeeping,
             ..
         } = self;
         let registry = &services.registry;
@@ -195,6 +203,7 @@ impl App {
         if let Some(calls) = calls {
             calls.abort();
         }
+        housekeeping.abort();
         http_stop.cancel();
         let abort = http.abort_handle();
         if timeout(HTTP_CLOSE_MAX, http).await.is_err() {

@@ -8,6 +8,7 @@ pub mod carriers;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod housekeeping;
 pub mod records;
 pub mod services;
 pub mod shutdown;

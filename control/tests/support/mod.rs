@@ -9,3 +9,4 @@
 pub mod baresip;
 pub mod conversation;
 pub mod server;
+pub mod sipp;

@@ -6,6 +6,9 @@
 //! exceeds the limits is given up with `Outcome::Overloaded` and counted: the caller is asked
 //! again, the call goes on.
 //!
+//! Decoders that a burst of callers has brought into being are given up again once they have been
+//! idle for [`IDLE_MAX`], all but one: the memory of a busy hour is not kept through a quiet day.
+//!
 //! Threads: sessions (async) only append to an utterance's buffer; a few worker threads own the
 //! decoding. Lock order is pool before utterance; neither is held while decoding.
 
@@ -14,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use media::frame::FRAME_RATE;
 use tokio::sync::oneshot;
@@ -24,6 +28,8 @@ pub const BACKLOG_SAMPLES_MAX: usize = 10 * FRAME_RATE as usize;
 /// Longest utterance decoded: 120 s, so that a line left open cannot grow a decoder without
 /// end. Full-policy: later audio is ignored.
 pub const UTTERANCE_SAMPLES_MAX: usize = 120 * FRAME_RATE as usize;
+/// How long a decoder beyond the first may be idle before its memory is given back.
+const IDLE_MAX: Duration = Duration::from_secs(15);
 /// Audio decoded before the worker looks at its other utterances: 200 ms. Also the pace of
 /// partial results.
 const CHUNK_SAMPLES: usize = FRAME_RATE as usize / 5;
@@ -133,11 +139,19 @@ struct Shared<D: SlotDecoder> {
     make: DecoderFactory<D>,
     slots_max: usize,
     waiting_max: usize,
+    idle_max: Duration,
     counters: Arc<PoolCounters>,
 }
 
+/// A decoder that nobody uses.
+struct Idle<D> {
+    decoder: D,
+    since: Instant,
+}
+
 struct PoolState<D: SlotDecoder> {
-    idle: Vec<D>,
+    /// In the order in which they became idle.
+    idle: Vec<Idle<D>>,
     /// Decoders idle, lent or being made.
     slots: usize,
     /// Utterances with a decoder and something to do, in order of arrival.
@@ -199,11 +213,27 @@ impl<D: SlotDecoder> RecogniserPool<D> {
         waiting_max: usize,
         threads: usize,
     ) -> std::io::Result<Self> {
+        Self::with_idle_max(name, first, make, slots_max, waiting_max, threads, IDLE_MAX)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one constructor behind two")]
+    fn with_idle_max(
+        name: &str,
+        first: D,
+        make: DecoderFactory<D>,
+        slots_max: usize,
+        waiting_max: usize,
+        threads: usize,
+        idle_max: Duration,
+    ) -> std::io::Result<Self> {
         let counters = Arc::new(PoolCounters::default());
         add(&counters.slots_created);
         let shared = Arc::new(Shared {
             state: Mutex::new(PoolState {
-                idle: vec![first],
+                idle: vec![Idle {
+                    decoder: first,
+                    since: now(),
+                }],
                 slots: 1,
                 ready: VecDeque::new(),
                 waiting: VecDeque::new(),
@@ -213,6 +243,7 @@ impl<D: SlotDecoder> RecogniserPool<D> {
             make,
             slots_max: slots_max.max(1),
             waiting_max,
+            idle_max,
             counters,
         });
         let pool = Self {
@@ -364,6 +395,8 @@ enum Job<D: SlotDecoder> {
     Continue(Arc<Utterance<D>>),
     /// Lend a decoder (`None`: make one first) to a waiting utterance.
     Attach(Arc<Utterance<D>>, Option<D>),
+    /// Give up a decoder that has been idle for too long.
+    Retire(D),
 }
 
 impl<D: SlotDecoder> Shared<D> {
@@ -414,10 +447,16 @@ impl<D: SlotDecoder> Shared<D> {
                 add(&self.counters.slots_busy);
                 return Some(Job::Attach(utterance, decoder));
             }
-            state = self
-                .work_came
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            if let Some(decoder) = state.take_expired(self.idle_max) {
+                return Some(Job::Retire(decoder));
+            }
+            state = if state.slots > 1 && !state.idle.is_empty() {
+                let waited = self.work_came.wait_timeout(state, self.idle_max);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                let waited = self.work_came.wait(state);
+                waited.unwrap_or_else(PoisonError::into_inner)
+            };
         }
     }
 
@@ -447,6 +486,11 @@ impl<D: SlotDecoder> Shared<D> {
                     return;
                 }
                 (utterance, decoder)
+            }
+            Job::Retire(decoder) => {
+                drop(decoder);
+                self.counters.slots_created.fetch_sub(1, Ordering::Relaxed);
+                return;
             }
         };
         self.decode(&utterance, decoder);
@@ -538,7 +582,8 @@ impl<D: SlotDecoder> Shared<D> {
             return;
         }
         self.counters.slots_busy.fetch_sub(1, Ordering::Relaxed);
-        self.lock().idle.push(decoder);
+        let since = now();
+        self.lock().idle.push(Idle { decoder, since });
         self.work_came.notify_one();
     }
 
@@ -556,10 +601,29 @@ impl<D: SlotDecoder> PoolState<D> {
         let index = self
             .idle
             .iter()
-            .rposition(|decoder| decoder.is_prepared_for(task))
+            .rposition(|idle| idle.decoder.is_prepared_for(task))
             .or_else(|| self.idle.len().checked_sub(1))?;
-        Some(self.idle.remove(index))
+        Some(self.idle.remove(index).decoder)
     }
+
+    /// The decoder that has been idle longest, if that is longer than `idle_max` and it is not the
+    /// last one. Its slot is free with that.
+    fn take_expired(&mut self, idle_max: Duration) -> Option<D> {
+        let oldest = self.idle.first()?;
+        if self.slots <= 1 || now().saturating_duration_since(oldest.since) < idle_max {
+            return None;
+        }
+        self.slots -= 1;
+        Some(self.idle.remove(0).decoder)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the pool's own threads wait on the clock; no logic of a call depends on it"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 #[cfg(test)]
@@ -659,6 +723,42 @@ mod tests {
         assert_eq!(result(utterance.finish()), Some(Outcome::Recognised(320)));
         let statistics = pool.counters().read();
         assert_eq!((statistics.slots_created, statistics.failed), (1, 1));
+    }
+
+    #[test]
+    fn all_but_one_idle_decoder_are_given_up() {
+        let gate = Arc::default();
+        let make = move || {
+            Ok(Counter {
+                samples: 0,
+                gate: Arc::clone(&gate),
+            })
+        };
+        let first = make().unwrap();
+        let pool = RecogniserPool::with_idle_max(
+            "test",
+            first,
+            Box::new(make),
+            3,
+            3,
+            2,
+            Duration::from_millis(1),
+        )
+        .unwrap();
+        for _ in 0..3 {
+            let together = [(); 3].map(|()| {
+                let utterance = pool.start((), Box::new(|_| ()));
+                utterance.push(&[1; 320]);
+                utterance
+            });
+            for utterance in together {
+                assert_eq!(result(utterance.finish()), Some(Outcome::Recognised(320)));
+            }
+            while pool.counters().read().slots_created > 1 {
+                thread::yield_now();
+            }
+        }
+        assert_eq!(pool.counters().read().slots_busy, 0);
     }
 
     #[test]
