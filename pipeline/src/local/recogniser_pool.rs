@@ -216,7 +216,6 @@ impl<D: SlotDecoder> RecogniserPool<D> {
         Self::with_idle_max(name, first, make, slots_max, waiting_max, threads, IDLE_MAX)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one constructor behind two")]
     fn with_idle_max(
         name: &str,
         first: D,
