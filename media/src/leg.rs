@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::dsp::echo::EchoReport;
 use crate::frame::SamplePosition;
 
 /// Identifies a leg within the process.
@@ -200,4 +201,6 @@ pub struct LegStatistics {
     pub frames_dropped: u64,
     /// Ticks that found the playout queue dry in the middle of a segment.
     pub underruns: u64,
+    /// What is known of the leg's echo; `None` without echo control.
+    pub echo: Option<EchoReport>,
 }

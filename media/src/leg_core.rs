@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::dsp::echo::{EchoBand, EchoControl};
 use crate::frame::{FRAME_MS, FRAME_RATE, FRAME_SAMPLES, FrameOrigin, SamplePosition};
 use crate::leg::{LegEnd, LegEvent, LegStatistics};
 use crate::leg_queue::LegPort;
@@ -36,10 +37,12 @@ impl LegCore {
         origin: Instant,
         limits: MediaLimits,
         tap: Option<RecordingTap>,
+        echo: Option<EchoBand>,
     ) -> Self {
+        let echo = echo.map(|band| Box::new(EchoControl::new(band)));
         Self {
             port,
-            inbound: Inbound::new(origin),
+            inbound: Inbound::new(origin, echo),
             outbound: Outbound::new(),
             events: EventBacklog::new(),
             tap,
@@ -74,6 +77,13 @@ impl LegCore {
         self.wake |= self.inbound.take(run, &mut self.port.frames);
     }
 
+    /// Notes audio that goes out at `position`, as the echo's reference.
+    pub(crate) fn sent_audio(&mut self, position: SamplePosition, wide: &[i16]) {
+        if let Some(echo) = &mut self.inbound.echo {
+            echo.sent(position, wide);
+        }
+    }
+
     /// Reports a key press.
     pub(crate) fn digit(&mut self, key: u8, duration: Option<Duration>, position: SamplePosition) {
         self.events.push(LegEvent::Digit {
@@ -89,6 +99,7 @@ impl LegCore {
             concealed_ms: self.inbound.concealed_ms(),
             frames_dropped: self.inbound.dropped(),
             underruns: self.outbound.underruns(),
+            echo: self.inbound.echo.as_ref().map(|echo| echo.report()),
             ..self.statistics
         }
     }

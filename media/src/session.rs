@@ -92,9 +92,10 @@ impl MediaSession {
         tap: Option<RecordingTap>,
     ) -> (Self, RtpEnds) {
         let (orders, order_port) = order_queue();
+        let echo = config.echo_control.then(|| media.echo_band());
         let link = RtpLink::new(config, Box::new(media), order_port, start.origin, start.ntp);
         let (leg, port) = leg_queue(start.id);
-        let core = LegCore::new(port, start.origin, config.limits, tap);
+        let core = LegCore::new(port, start.origin, config.limits, tap, echo);
         let session = Self::new(start.id, core, Link::Rtp(Box::new(link)));
         let switches = Arc::clone(&session.switches);
         let ends = RtpEnds {
@@ -115,9 +116,10 @@ impl MediaSession {
         tap: Option<RecordingTap>,
     ) -> Result<(Self, StreamEnds), CodecError> {
         let (stream, queues) = stream_queue(start.id);
+        let echo = config.echo_control.then(|| StreamLink::echo_band(config));
         let link = StreamLink::new(config, queues)?;
         let (leg, port) = leg_queue(start.id);
-        let core = LegCore::new(port, start.origin, config.limits, tap);
+        let core = LegCore::new(port, start.origin, config.limits, tap, echo);
         let session = Self::new(start.id, core, Link::Stream(Box::new(link)));
         let switches = Arc::clone(&session.switches);
         let ends = StreamEnds {

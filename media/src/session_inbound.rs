@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rtrb::Producer;
 
+use crate::dsp::echo::{EchoControl, EchoVerdict};
 use crate::frame::{FRAME_RATE, FRAME_SAMPLES, Frame, FrameOrigin, SamplePosition};
 use crate::recording::Channel;
 use crate::recording::tap::RecordingTap;
@@ -22,18 +23,21 @@ pub(crate) struct Inbound {
     /// Just behind the last sample taken; `None` before the first.
     end: Option<SamplePosition>,
     vad: NeuralDetector,
+    /// Takes our own voice out of the caller's, on legs that need it.
+    pub(crate) echo: Option<Box<EchoControl>>,
     /// Samples made by concealment.
     concealed: u64,
     dropped: u64,
 }
 
 impl Inbound {
-    pub(crate) fn new(origin: Instant) -> Self {
+    pub(crate) fn new(origin: Instant, echo: Option<Box<EchoControl>>) -> Self {
         Self {
             frame: Frame::silence(SamplePosition(0), origin),
             filled: 0,
             end: None,
             vad: NeuralDetector::new(),
+            echo,
             concealed: 0,
             dropped: 0,
         }
@@ -120,7 +124,18 @@ impl Inbound {
     }
 
     fn emit(&mut self, frames: &mut Producer<Frame>) {
-        self.frame.voice = self.vad.process(&self.frame.samples);
+        let frame = &mut self.frame;
+        let known = frame.origin == FrameOrigin::Received;
+        let verdict = self.echo.as_mut().map_or(EchoVerdict::Idle, |echo| {
+            echo.process(&mut frame.samples, frame.position, known)
+        });
+        // The detector hears every frame, so that its memory has no holes.
+        let voice = self.vad.process(&frame.samples);
+        frame.voice = if verdict == EchoVerdict::Echo {
+            0.0
+        } else {
+            voice
+        };
         self.filled = 0;
         if frames.push(self.frame).is_err() {
             self.dropped += 1;
@@ -194,7 +209,7 @@ mod tests {
         let now = Instant::now();
         let (producer, frames) = RingBuffer::new(100);
         Rig {
-            inbound: Inbound::new(now),
+            inbound: Inbound::new(now, None),
             producer,
             frames,
             now,

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use fixtures::virtual_clock::VirtualClock;
 use media::codec::Codec;
+use media::dsp::echo::{EchoBand, EchoControl};
+use media::frame::SamplePosition;
 use media::leg::{Generation, LegCommand, SegmentId, SpeechChunk};
 use media::leg_queue::MediaLeg;
 use media::protocol::rtp::RtpLegConfig;
@@ -160,6 +162,7 @@ fn rtp_ticks(codec: Codec) {
     );
     assert!(statistics.concealed_ms > 0, "{codec:?}: {statistics:?}");
     assert!(statistics.round_trip_us < 1_000_000);
+    assert!(statistics.echo.is_some(), "echo control is at work");
     assert!(recorded > 1_500, "{codec:?}: {recorded} blocks");
 }
 
@@ -218,15 +221,54 @@ fn a_stream_leg_allocates_nothing() {
 }
 
 #[test]
+fn echo_control_allocates_nothing_while_it_learns_and_loses_its_path() {
+    let frame = 320;
+    let far = fixtures::voice::speech(1, 16_000, 140.0, -20.0, 600 * frame);
+    let mut control = EchoControl::new(EchoBand::Wide);
+    let mut inside = 0;
+    for n in 0..600 {
+        // An echo of 60 ms, later of 200 ms; we are silent for a while in between.
+        let silent = (250..320).contains(&n);
+        let sent = if silent {
+            [0; 320]
+        } else {
+            far[n * frame..][..frame].try_into().expect("a frame")
+        };
+        let delay = if n < 250 { 3 } else { 10 };
+        let mut came = [0; 320];
+        if n >= delay && !silent {
+            for (came, far) in came.iter_mut().zip(&far[(n - delay) * frame..]) {
+                *came = far / 4;
+            }
+        }
+        let position = SamplePosition((n * frame) as u64);
+        inside += counted(|| {
+            control.sent(position, &sent);
+            std::hint::black_box(control.process(&mut came, position, true));
+        });
+    }
+    assert_eq!(inside, 0);
+    let report = control.report();
+    assert!(report.converged && report.path_changes > 0, "{report:?}");
+}
+
+#[test]
 fn a_leg_with_all_its_queues_stays_below_its_budget() {
     let clock = VirtualClock::new();
-    let config = RtpLegConfig::new(description(Codec::Pcmu, B), "a", 1);
+    let mut config = RtpLegConfig::new(description(Codec::Pcmu, B), "a", 1);
+    let (_echo, narrow) = kept(|| Box::new(EchoControl::new(EchoBand::Narrow)));
+    let (_echo, wide) = kept(|| Box::new(EchoControl::new(EchoBand::Wide)));
+    println!("echo control {narrow} B narrow, {wide} B wide");
+    assert!(narrow <= 110 * 1_024, "{narrow} B");
+    assert!(wide <= 125 * 1_024, "{wide} B");
+    config.echo_control = false;
     let (_party, rtp) = kept(|| Box::new(Party::new(A, &config, clock.origin())));
-    let stream = StreamLegConfig::new(Codec::Pcmu, Codec::Pcmu);
+    let mut stream = StreamLegConfig::new(Codec::Pcmu, Codec::Pcmu);
+    stream.echo_control = false;
     let begin = start(1, clock.origin());
     let (_session, stream) = kept(|| Box::new(MediaSession::stream(begin, &stream, None)));
     let (_tap, tap) = kept(|| recording_queue(8_000));
     println!("RTP leg {rtp} B, stream leg {stream} B, recording {tap} B");
-    assert!(rtp + tap <= 100 * 1_024, "{rtp} + {tap} B");
-    assert!(stream + tap <= 105 * 1_024, "{stream} + {tap} B");
+    assert!(rtp + tap <= 102 * 1_024, "{rtp} + {tap} B");
+    assert!(stream + tap <= 107 * 1_024, "{stream} + {tap} B");
 }

@@ -290,6 +290,9 @@ impl OpenCall {
             }
             meters::recording_finished(recording);
         }
+        if let Some(echo) = statistics.and_then(|statistics| statistics.echo) {
+            meters::leg_echo(self.carrier, &echo);
+        }
         let store = &self.controller.shared.store;
         let length = recording.map(|r| r.duration_ms);
         let stored = async {

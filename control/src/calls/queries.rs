@@ -421,6 +421,15 @@ fn to_i64(value: u64) -> i64 {
 }
 
 fn statistics_json(statistics: &LegStatistics) -> Value {
+    let echo = statistics.echo.map(|echo| {
+        json!({
+            "converged": echo.converged,
+            "delay_ms": echo.delay_ms,
+            "erle_db": echo.erle_db,
+            "masked_ms": echo.masked_ms,
+            "path_changes": echo.path_changes,
+        })
+    });
     json!({
         "packets_received": statistics.packets_received,
         "packets_sent": statistics.packets_sent,
@@ -433,6 +442,7 @@ fn statistics_json(statistics: &LegStatistics) -> Value {
         "round_trip_us": statistics.round_trip_us,
         "frames_dropped": statistics.frames_dropped,
         "underruns": statistics.underruns,
+        "echo": echo,
     })
 }
 

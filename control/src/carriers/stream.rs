@@ -171,6 +171,7 @@ fn accept(
         ..MediaLimits::default()
     };
     config.recording = controller.recording_path(id);
+    config.echo_control = services.config.media.echo_control;
     let recorded = config.recording.is_some();
     let (leg, control, port) = match services.engine.open_stream_leg(config) {
         Ok(opened) => opened,

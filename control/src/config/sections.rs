@@ -182,6 +182,8 @@ pub struct MediaSection {
     /// A call without any media for so long has ended.
     #[serde(with = "duration")]
     pub silence_timeout: Duration,
+    /// Whether the agent's own voice is taken out of what telephones send back.
+    pub echo_control: bool,
 }
 
 impl Default for MediaSection {
@@ -194,6 +196,7 @@ impl Default for MediaSection {
             rtp_bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             workers: 0,
             silence_timeout: Duration::from_secs(30),
+            echo_control: true,
         }
     }
 }

@@ -241,6 +241,7 @@ impl LegSetup<'_> {
         let mut config = RtpLegConfig::new(rtp_media(audio), self.cname, rand::random());
         config.limits = self.limits;
         config.recording = self.recording;
+        config.echo_control = self.services.config.media.echo_control;
         self.services
             .engine
             .open_rtp_leg(self.ports, config)

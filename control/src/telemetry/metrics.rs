@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use media::dsp::echo::EchoReport;
 use media::net::counters::{EngineCounters, SLOT_BUCKETS_US};
 use media::recording::RecordingSummary;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -16,6 +17,8 @@ use crate::calls::outcome::{CallOutcome, name};
 const LATENCY_BUCKETS: [f64; 14] = [
     0.02, 0.04, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5, 2.5, 5.0,
 ];
+/// Buckets of losses in dB.
+const DECIBEL_BUCKETS: [f64; 8] = [3.0, 6.0, 9.0, 12.0, 15.0, 20.0, 25.0, 30.0];
 /// Buckets of group sizes.
 const GROUP_BUCKETS: [f64; 7] = [1.0, 2.0, 4.0, 16.0, 64.0, 128.0, 256.0];
 
@@ -31,9 +34,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         return Ok(handle.clone());
     }
     let suffix = Matcher::Suffix("_seconds".to_owned());
+    let decibels = Matcher::Suffix("_db".to_owned());
     let group = Matcher::Full("samvad_store_group_size".to_owned());
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(suffix, &LATENCY_BUCKETS)?
+        .set_buckets_for_metric(decibels, &DECIBEL_BUCKETS)?
         .set_buckets_for_metric(group, &GROUP_BUCKETS)?
         .build_recorder();
     let handle = recorder.handle();
@@ -73,6 +78,22 @@ fn describe() {
     );
     describe_histogram!("samvad_tool_seconds", "How long tools ran.");
     describe_histogram!("samvad_store_group_size", "Writes per commit.");
+    describe_histogram!(
+        "samvad_echo_return_loss_enhancement_db",
+        "By how much the canceller lowered the echo, per call with an echo, by carrier."
+    );
+    describe_histogram!(
+        "samvad_echo_delay_seconds",
+        "Delay of the echo, per call with an echo, by carrier."
+    );
+    describe_counter!(
+        "samvad_echo_masked_milliseconds_total",
+        "Audible echo kept from being taken for the caller, by carrier."
+    );
+    describe_counter!(
+        "samvad_echo_path_changes_total",
+        "Times an echo path was lost and learnt anew, by carrier."
+    );
     describe_gauge!("samvad_store_queue", "Writes that wait for the store.");
     describe_counter!(
         "samvad_stream_messages_rejected_total",
@@ -105,6 +126,20 @@ pub fn call_ended(carrier: &'static str, outcome: CallOutcome) {
 /// A carrier's message was not understood.
 pub fn stream_message_rejected(carrier: &'static str) {
     counter!("samvad_stream_messages_rejected_total", "carrier" => carrier).increment(1);
+}
+
+/// A leg with echo control has ended.
+pub fn leg_echo(carrier: &'static str, echo: &EchoReport) {
+    counter!("samvad_echo_masked_milliseconds_total", "carrier" => carrier)
+        .increment(echo.masked_ms.into());
+    counter!("samvad_echo_path_changes_total", "carrier" => carrier)
+        .increment(echo.path_changes.into());
+    if echo.converged {
+        histogram!("samvad_echo_return_loss_enhancement_db", "carrier" => carrier)
+            .record(f64::from(echo.erle_db));
+        histogram!("samvad_echo_delay_seconds", "carrier" => carrier)
+            .record(f64::from(echo.delay_ms) / 1e3);
+    }
 }
 
 /// A recording was finished.

@@ -97,10 +97,13 @@ pub struct RtpLegConfig {
     pub seed: u64,
     /// Where to record both parties; `None` records nothing.
     pub recording: Option<PathBuf>,
+    /// Whether our own voice is taken out of what comes back. For telephones; a browser does it
+    /// itself.
+    pub echo_control: bool,
 }
 
 impl RtpLegConfig {
-    /// Default limits and delays for `media`.
+    /// Default limits and delays for `media`, with echo control.
     #[must_use]
     pub fn new(media: RtpMedia, cname: impl Into<String>, seed: u64) -> Self {
         Self {
@@ -110,6 +113,7 @@ impl RtpLegConfig {
             one_way_ms: ONE_WAY_MS,
             seed,
             recording: None,
+            echo_control: true,
         }
     }
 }

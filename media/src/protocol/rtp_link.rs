@@ -374,6 +374,7 @@ impl RtpLink {
                     .next_frame(&mut wide, moment, &mut core.events);
             }
         }
+        core.sent_audio(position, &wide);
         let codec = media.description.send.codec;
         let rate = codec.pcm_rate();
         let mut native = [0; FRAME_SAMPLES + 64];

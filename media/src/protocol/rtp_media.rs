@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use crate::codec::{Codec, CodecError, Decoder, Encoder, OpusSettings};
+use crate::dsp::echo::EchoBand;
 use crate::dsp::resample::Resampler;
 use crate::frame::{FRAME_RATE, FRAME_SAMPLES};
 use crate::jitter::{Concealer, JitterBuffer, JitterConfig};
@@ -148,6 +149,17 @@ impl PreparedMedia {
             .chain([self.description.send.codec])
             .any(|codec| codec.pcm_rate() > 8_000);
         if wide { FRAME_RATE } else { 8_000 }
+    }
+}
+
+impl PreparedMedia {
+    /// How wide the leg's audio is.
+    pub(crate) fn echo_band(&self) -> EchoBand {
+        if self.recording_rate() == FRAME_RATE {
+            EchoBand::Wide
+        } else {
+            EchoBand::Narrow
+        }
     }
 }
 

@@ -49,10 +49,12 @@ pub struct StreamLegConfig {
     pub send_silence: bool,
     /// Where to record both parties; `None` records nothing.
     pub recording: Option<PathBuf>,
+    /// Whether our own voice is taken out of what comes back: carriers have no echo canceller.
+    pub echo_control: bool,
 }
 
 impl StreamLegConfig {
-    /// 200 ms ahead, a mark every 200 ms, nothing sent while idle.
+    /// 200 ms ahead, a mark every 200 ms, nothing sent while idle, echo control.
     #[must_use]
     pub fn new(receive: Codec, send: Codec) -> Self {
         Self {
@@ -63,6 +65,7 @@ impl StreamLegConfig {
             mark_every_ms: 200,
             send_silence: false,
             recording: None,
+            echo_control: true,
         }
     }
 }

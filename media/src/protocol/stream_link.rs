@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Instant;
 
 use crate::codec::{CodecError, Decoder, Encoder, OpusSettings};
+use crate::dsp::echo::EchoBand;
 use crate::dsp::resample::Resampler;
 use crate::frame::{FRAME_MS, FRAME_RATE, FRAME_SAMPLES, FrameOrigin, SamplePosition};
 use crate::leg::{Generation, LegEnd, LegEvent};
@@ -28,6 +29,8 @@ const NATIVE_MAX: usize = STREAM_PAYLOAD_MAX;
 const WIDE_MAX: usize = 2 * NATIVE_MAX + 64;
 /// Octets of an encoded frame: 20 ms of 16-bit PCM at 24 kHz.
 const ENCODED_MAX: usize = 960;
+/// Samples a carrier is believed to play after a clear has left: 60 ms.
+const CLEAR_SAMPLES: u64 = 3 * ROUNDING;
 /// Ticks for which the end of the leg is offered to a task that does not read.
 const END_TRIES: u32 = 50;
 
@@ -179,8 +182,19 @@ impl StreamLink {
     /// Rate in Hz at which a leg of `config` is recorded: 8000 when both codecs are narrow.
     #[cfg(feature = "net")]
     pub(crate) fn recording_rate(config: &StreamLegConfig) -> u32 {
-        let narrow = config.receive.pcm_rate().max(config.send.pcm_rate()) <= 8_000;
-        if narrow { 8_000 } else { FRAME_RATE }
+        match Self::echo_band(config) {
+            EchoBand::Narrow => 8_000,
+            EchoBand::Wide => FRAME_RATE,
+        }
+    }
+
+    /// How wide the audio of a leg of `config` is.
+    pub(crate) fn echo_band(config: &StreamLegConfig) -> EchoBand {
+        if config.receive.pcm_rate().max(config.send.pcm_rate()) <= 8_000 {
+            EchoBand::Narrow
+        } else {
+            EchoBand::Wide
+        }
     }
 
     /// Whether a frame in two pieces and a mark fit, and nothing must go before them.
@@ -199,6 +213,10 @@ impl StreamLink {
         self.ahead = 0;
         self.unmarked = 0;
         let due = core.position();
+        if let Some(echo) = &mut core.inbound.echo {
+            // The carrier goes on playing until the order reaches it.
+            echo.dropped(due.plus(CLEAR_SAMPLES));
+        }
         self.unplayed.retain(|frame| frame.position < due);
         core.events.push(LegEvent::Cleared {
             generation,
@@ -228,6 +246,7 @@ impl StreamLink {
         if content == Content::Silence && !self.send.silence {
             return false;
         }
+        core.sent_audio(position, &frame);
         let mut native = [0; NATIVE_MAX];
         let mut encoded = [0; ENCODED_MAX];
         let len = self.send.down.process(&frame, &mut native).unwrap_or(0);
