@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::llm::{LanguageModel, LlmUsage, ToolDefinition, ToolRunner};
 use crate::stt::SpeechToText;
 use crate::tts::TextToSpeech;
+use crate::turn::detector::PauseRule;
 
 /// What the conversation needs to know of an agent.
 #[derive(Clone, Debug)]
@@ -220,6 +221,16 @@ pub enum CallEvent {
     CallerPartial {
         /// Text.
         text: String,
+    },
+    /// The caller's turn was taken to be over: an answer is made. The turn may still be taken
+    /// back while nothing of the answer has been heard.
+    TurnTaken {
+        /// End of the caller's speech in ms on the timeline.
+        end_ms: u64,
+        /// From there to the decision.
+        wait_ms: u64,
+        /// Which rule set the wait.
+        rule: PauseRule,
     },
     /// A turn is final.
     Turn(TranscriptTurn),

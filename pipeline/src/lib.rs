@@ -10,6 +10,8 @@ pub mod playout;
 pub mod provider_error;
 pub mod providers;
 pub mod secret;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod stt;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -4,6 +4,8 @@ pub mod call;
 pub mod caller;
 pub mod demo;
 mod serve;
+#[cfg(feature = "embedded-speech")]
+pub mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +38,9 @@ pub enum Command {
     Call(Box<call::CallArgs>),
     /// Serve and call the clinic agent once, all in this process
     Demo(demo::DemoArgs),
+    /// Play simulated calls on a virtual clock and report how the agent takes turns
+    #[cfg(feature = "embedded-speech")]
+    Simulate(simulate::SimulateArgs),
 }
 
 /// Runs the command line; every failure is printed with its causes.
@@ -63,6 +68,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve => serve::run(config),
         Command::Call(args) => call::run(*args, &config),
         Command::Demo(args) => demo::run(args, config),
+        #[cfg(feature = "embedded-speech")]
+        Command::Simulate(args) => simulate::run(args),
     }
 }
 

@@ -455,6 +455,12 @@ impl Conversation {
         if text.is_empty() && turn.spoken < self.config.noise_max {
             return;
         }
+        let rule = self.patience(&turn).rule;
+        self.emit(CallEvent::TurnTaken {
+            end_ms: turn.end.as_ms(),
+            wait_ms: now.saturating_duration_since(turn.end_at).as_millis() as u64,
+            rule,
+        });
         self.seal();
         self.silences = 0;
         self.parked = None;

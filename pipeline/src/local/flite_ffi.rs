@@ -5,11 +5,15 @@
 //! (rate, streaming call-back) is set on its utterance, never on the voice, so several threads
 //! may synthesize at once. (Checked with helgrind over slt and kal16.)
 
+#[cfg(feature = "simulation")]
+use std::ffi::c_uint;
 use std::ffi::{CStr, CString, c_char, c_float, c_int, c_short, c_void};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
+#[cfg(feature = "simulation")]
+use std::sync::{Mutex, PoisonError};
 
 /// Samples flite synthesizes between two calls of the call-back: 20 ms.
 const CALLBACK_SAMPLES: c_int = 320;
@@ -82,6 +86,26 @@ pub(crate) fn synthesize(
         delete_utterance(done);
     }
     true
+}
+
+/// [`synthesize`] with the same samples each time: flite's excitation takes its noise from the
+/// C library's generator, which is set from the text first. Only one such synthesis runs at a
+/// time; others, in other threads, would disturb it.
+#[cfg(feature = "simulation")]
+pub(crate) fn synthesize_repeatably(
+    voice: FliteVoiceName,
+    text: &str,
+    duration_stretch: f32,
+    sink: &mut dyn SynthesisSink,
+) -> bool {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let seed = text.bytes().fold(voice as c_uint, |seed, byte| {
+        seed.wrapping_mul(31).wrapping_add(byte.into())
+    });
+    // SAFETY: sets the state of a generator; no pointers.
+    unsafe { srand(seed) };
+    synthesize(voice, text, duration_stretch, sink)
 }
 
 /// Phones (CMU dictionary notation, no stress) that the US English lexicon and its
@@ -299,6 +323,10 @@ unsafe extern "C" {
 unsafe extern "C" {}
 #[link(name = "flite_cmulex")]
 unsafe extern "C" {}
+#[cfg(feature = "simulation")]
+unsafe extern "C" {
+    fn srand(seed: c_uint);
+}
 #[link(name = "flite")]
 unsafe extern "C" {
     fn flite_init() -> c_int;

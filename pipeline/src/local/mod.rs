@@ -10,7 +10,7 @@ pub mod band_fill;
 pub mod flite;
 #[cfg(feature = "tts-flite")]
 #[expect(unsafe_code, reason = "the boundary to libflite")]
-mod flite_ffi;
+pub(crate) mod flite_ffi;
 #[cfg(feature = "stt-pocketsphinx")]
 pub mod grammar;
 #[cfg(feature = "stt-pocketsphinx")]

@@ -1,6 +1,7 @@
 //! A conversation alone, in virtual time, with modelled providers and leg.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 use media::frame::{FRAME_MS, FRAME_SAMPLES, SamplePosition};
@@ -62,11 +63,59 @@ struct Utterance {
     partial: String,
 }
 
-/// A conversation with everything around it modelled; [`Self::run_until`] moves it on.
+/// Events to come, each with the time until then.
+pub type Plan = Vec<(Duration, Event)>;
+
+/// Everything around a conversation: the leg, the recogniser, the model, the voice.
+pub trait Surroundings {
+    /// Whether audio on its way to the recogniser is kept among the rig's actions.
+    const KEEPS_AUDIO: bool = true;
+
+    /// Does what an action asks for; what comes of it goes into `plan`.
+    fn perform(&mut self, action: Action, now: Instant, plan: &mut Plan);
+
+    /// Lives through the 20 ms that end at `now`; what the leg brings goes into `events`.
+    fn tick(&mut self, now: Instant, events: &mut Vec<Event>);
+}
+
+/// A conversation with everything around it modelled; [`Self::run_until`] moves it on. What is
+/// around it can be read and changed through the rig.
 #[derive(Debug)]
-pub struct Rig {
+pub struct Rig<S = Scripted> {
     /// The conversation.
     pub conversation: Conversation,
+    /// Every action so far, with its time in ms since the start.
+    pub actions: Vec<(u64, Action)>,
+    around: S,
+    origin: Instant,
+    now: Instant,
+    due: Vec<(Instant, u64, Event)>,
+    order: u64,
+    plan: Plan,
+    cancelled_requests: Vec<RequestId>,
+    cancelled_jobs: Vec<JobId>,
+    cancelled_runs: Vec<ToolRunId>,
+    started: bool,
+    finished: Option<EndReason>,
+}
+
+impl<S> Deref for Rig<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.around
+    }
+}
+
+impl<S> DerefMut for Rig<S> {
+    fn deref_mut(&mut self) -> &mut S {
+        &mut self.around
+    }
+}
+
+/// Surroundings that follow a script: a leg without a wire, providers with set delays.
+#[derive(Debug)]
+pub struct Scripted {
     /// What the caller does.
     pub caller: CallerScript,
     /// How providers behave.
@@ -75,19 +124,9 @@ pub struct Rig {
     pub model: ScriptedModel,
     /// The leg.
     pub playout: PlayoutModel,
-    /// Every action so far, with its time in ms since the start.
-    pub actions: Vec<(u64, Action)>,
-    origin: Instant,
-    now: Instant,
     position: SamplePosition,
-    due: Vec<(Instant, u64, Event)>,
-    order: u64,
     session: SttSession,
     utterance: Option<Utterance>,
-    cancelled_requests: Vec<RequestId>,
-    cancelled_jobs: Vec<JobId>,
-    cancelled_runs: Vec<ToolRunId>,
-    finished: Option<EndReason>,
 }
 
 /// An agent that waits for the caller.
@@ -108,7 +147,7 @@ pub fn agent() -> AgentProfile {
     }
 }
 
-impl Rig {
+impl Rig<Scripted> {
     /// A call that has just been answered at `origin`.
     #[must_use]
     pub fn new(
@@ -117,33 +156,53 @@ impl Rig {
         caller: CallerScript,
         replies: impl IntoIterator<Item = Reply>,
     ) -> Self {
-        Self {
-            conversation: Conversation::new(agent, ConversationConfig::default()),
+        let around = Scripted {
             caller,
             behaviour: Behaviour::default(),
             model: ScriptedModel::new(replies),
             playout: PlayoutModel::default(),
-            actions: Vec::new(),
-            origin,
-            now: origin,
             position: SamplePosition(0),
-            due: Vec::new(),
-            order: 0,
             session: SttSession::default(),
             utterance: None,
+        };
+        let conversation = Conversation::new(agent, ConversationConfig::default());
+        Self::around(origin, conversation, around)
+    }
+
+    /// What the model was asked last.
+    #[must_use]
+    pub fn last_asked(&self) -> Vec<Message> {
+        self.model.asked().pop().unwrap_or_default()
+    }
+}
+
+impl<S: Surroundings> Rig<S> {
+    /// `conversation`, not yet started, in these surroundings.
+    #[must_use]
+    pub const fn around(origin: Instant, conversation: Conversation, around: S) -> Self {
+        Self {
+            conversation,
+            actions: Vec::new(),
+            around,
+            origin,
+            now: origin,
+            due: Vec::new(),
+            order: 0,
+            plan: Vec::new(),
             cancelled_requests: Vec::new(),
             cancelled_jobs: Vec::new(),
             cancelled_runs: Vec::new(),
+            started: false,
             finished: None,
         }
     }
 
     /// Runs until the call has lasted `ms`, or is over.
     pub fn run_until(&mut self, ms: u64) -> &mut Self {
-        if self.position.0 == 0 {
+        if !std::mem::replace(&mut self.started, true) {
             self.feed(Event::Started);
         }
-        while self.position.as_ms() < ms && self.finished.is_none() {
+        while self.elapsed_ms() < ms && self.finished.is_none() {
             self.tick();
         }
         self
@@ -153,9 +212,20 @@ impl Rig {
     pub fn feed(&mut self, event: Event) {
         self.conversation.handle(self.now, event);
         while let Some(action) = self.conversation.poll_action() {
-            let at = self.elapsed_ms();
-            self.actions.push((at, action.clone()));
-            self.perform(action);
+            if S::KEEPS_AUDIO || !matches!(action, Action::Stt(SttCommand::Audio(_))) {
+                self.actions.push((self.elapsed_ms(), action.clone()));
+            }
+            match &action {
+                Action::CancelRespond { request } => self.cancelled_requests.push(*request),
+                Action::CancelSynthesis { job } => self.cancelled_jobs.push(*job),
+                Action::CancelTool { run } => self.cancelled_runs.push(*run),
+                Action::Finished(reason) => self.finished = Some(*reason),
+                _ => {}
+            }
+            self.around.perform(action, self.now, &mut self.plan);
+            for (after, event) in std::mem::take(&mut self.plan) {
+                self.later(after, event);
+            }
         }
     }
 
@@ -188,27 +258,10 @@ impl Rig {
         }
         self.now = end;
         let mut events = Vec::new();
-        self.playout.tick(self.position, self.now, &mut events);
-        let frame = caller_frame(&self.caller.said, self.position, self.now);
-        let ms = self.position.as_ms();
-        for &(at, key) in &self.caller.keys {
-            if (ms..ms + u64::from(FRAME_MS)).contains(&at) {
-                events.push(LegEvent::Digit {
-                    key,
-                    duration: None,
-                    position: self.position,
-                });
-            }
-        }
-        if self.caller.hangs_up_at.is_some_and(|at| ms >= at) {
-            self.playout
-                .close(media::leg::LegEnd::RemoteEnded, &mut events);
-        }
-        self.position = self.position.plus(FRAME_SAMPLES as u64);
+        self.around.tick(self.now, &mut events);
         for event in events {
-            self.feed(Event::Leg(event));
+            self.feed(event);
         }
-        self.feed(Event::Frame(frame));
     }
 
     fn is_cancelled(&self, event: &Event) -> bool {
@@ -219,110 +272,6 @@ impl Rig {
                 self.cancelled_runs.contains(run)
             }
             _ => false,
-        }
-    }
-
-    fn perform(&mut self, action: Action) {
-        match action {
-            Action::OpenStt { session, .. } => {
-                self.session = session;
-                self.utterance = None;
-                self.later(Duration::from_millis(20), Event::SttOpened { session });
-            }
-            Action::Stt(command) => self.listen(command),
-            Action::Respond { request, history } => {
-                let reply = self.model.reply_to(&history);
-                for event in reply.into_events() {
-                    let after = self.behaviour.first_token;
-                    self.later(after, Event::Llm { request, event });
-                }
-            }
-            Action::CancelRespond { request } => self.cancelled_requests.push(request),
-            Action::Synthesize { job, request } => {
-                let events = [
-                    TtsEvent::Words(timings_of(&request.text)),
-                    TtsEvent::Audio(speech_of(&request.text)),
-                    TtsEvent::Done,
-                ];
-                for event in events {
-                    let after = self.behaviour.first_audio;
-                    self.later(after, Event::Tts { job, event });
-                }
-            }
-            Action::CancelSynthesis { job } => self.cancelled_jobs.push(job),
-            Action::RunTool { run, .. } => {
-                let result = self.behaviour.tool_result.clone();
-                let after = self.behaviour.tool_takes;
-                self.later(after, Event::ToolDone { run, result });
-            }
-            Action::CancelTool { run } => self.cancelled_runs.push(run),
-            Action::Transfer { run, .. } => {
-                let result = self.behaviour.transfer;
-                let after = self.behaviour.tool_takes;
-                self.later(after, Event::TransferDone { run, result });
-            }
-            Action::Leg(command) => {
-                let mut events = Vec::new();
-                self.playout.command(command, self.now, &mut events);
-                for event in events {
-                    // A leg answers at its next tick.
-                    self.later(Duration::from_millis(10), Event::Leg(event));
-                }
-            }
-            Action::Emit(_) => {}
-            Action::Finished(reason) => self.finished = Some(reason),
-        }
-    }
-
-    fn listen(&mut self, command: SttCommand) {
-        let session = self.session;
-        match command {
-            SttCommand::Start {
-                utterance,
-                position,
-            } => {
-                self.utterance = Some(Utterance {
-                    id: utterance,
-                    from: position,
-                    until: position,
-                    partial: String::new(),
-                });
-            }
-            SttCommand::Audio(frame) => {
-                let said = &self.caller.said;
-                let Some(utterance) = &mut self.utterance else {
-                    return;
-                };
-                utterance.until = frame.end();
-                let text = heard_between(said, utterance.from.as_ms(), utterance.until.as_ms());
-                let (Some(after), false) =
-                    (self.behaviour.partial_after, text == utterance.partial)
-                else {
-                    return;
-                };
-                utterance.partial.clone_from(&text);
-                let utterance = utterance.id;
-                let event = SttEvent::Partial { utterance, text };
-                self.later(after, Event::Stt { session, event });
-            }
-            SttCommand::Finish { .. } => {
-                let Some(utterance) = self.utterance.take() else {
-                    return;
-                };
-                let (from, until) = (utterance.from.as_ms(), utterance.until.as_ms());
-                let event = SttEvent::Final {
-                    utterance: utterance.id,
-                    text: heard_between(&self.caller.said, from, until),
-                    confidence: None,
-                    words: Vec::new(),
-                };
-                if !self.behaviour.stt_mute {
-                    let after = self.behaviour.final_after;
-                    self.later(after, Event::Stt { session, event });
-                }
-            }
-            SttCommand::Cancel { .. } => self.utterance = None,
-            SttCommand::Hints(_) => {}
         }
     }
 
@@ -379,12 +328,6 @@ impl Rig {
             .collect()
     }
 
-    /// What the model was asked last.
-    #[must_use]
-    pub fn last_asked(&self) -> Vec<Message> {
-        self.model.asked().pop().unwrap_or_default()
-    }
-
     /// Names of the actions, in order, without audio and reports.
     #[must_use]
     pub fn steps(&self) -> VecDeque<(u64, String)> {
@@ -392,6 +335,134 @@ impl Rig {
             .iter()
             .filter_map(|(at, action)| step(action).map(|name| (*at, name.to_owned())))
             .collect()
+    }
+}
+
+impl Surroundings for Scripted {
+    fn perform(&mut self, action: Action, now: Instant, plan: &mut Plan) {
+        match action {
+            Action::OpenStt { session, .. } => {
+                self.session = session;
+                self.utterance = None;
+                plan.push((Duration::from_millis(20), Event::SttOpened { session }));
+            }
+            Action::Stt(command) => self.listen(command, plan),
+            Action::Respond { request, history } => {
+                let reply = self.model.reply_to(&history);
+                let after = self.behaviour.first_token;
+                let events = reply.into_events().into_iter();
+                plan.extend(events.map(|event| (after, Event::Llm { request, event })));
+            }
+            Action::Synthesize { job, request } => {
+                let events = [
+                    TtsEvent::Words(timings_of(&request.text)),
+                    TtsEvent::Audio(speech_of(&request.text)),
+                    TtsEvent::Done,
+                ];
+                let after = self.behaviour.first_audio;
+                plan.extend(events.map(|event| (after, Event::Tts { job, event })));
+            }
+            Action::RunTool { run, .. } => {
+                let result = self.behaviour.tool_result.clone();
+                plan.push((self.behaviour.tool_takes, Event::ToolDone { run, result }));
+            }
+            Action::Transfer { run, .. } => {
+                let result = self.behaviour.transfer;
+                plan.push((
+                    self.behaviour.tool_takes,
+                    Event::TransferDone { run, result },
+                ));
+            }
+            Action::Leg(command) => {
+                let mut events = Vec::new();
+                self.playout.command(command, now, &mut events);
+                // A leg answers at its next tick.
+                let after = Duration::from_millis(10);
+                plan.extend(events.into_iter().map(|event| (after, Event::Leg(event))));
+            }
+            Action::CancelRespond { .. }
+            | Action::CancelSynthesis { .. }
+            | Action::CancelTool { .. }
+            | Action::Emit(_)
+            | Action::Finished(_) => {}
+        }
+    }
+
+    fn tick(&mut self, now: Instant, events: &mut Vec<Event>) {
+        let mut reports = Vec::new();
+        self.playout.tick(self.position, now, &mut reports);
+        let frame = caller_frame(&self.caller.said, self.position, now);
+        let ms = self.position.as_ms();
+        for &(at, key) in &self.caller.keys {
+            if (ms..ms + u64::from(FRAME_MS)).contains(&at) {
+                reports.push(LegEvent::Digit {
+                    key,
+                    duration: None,
+                    position: self.position,
+                });
+            }
+        }
+        if self.caller.hangs_up_at.is_some_and(|at| ms >= at) {
+            self.playout
+                .close(media::leg::LegEnd::RemoteEnded, &mut reports);
+        }
+        self.position = self.position.plus(FRAME_SAMPLES as u64);
+        events.extend(reports.into_iter().map(Event::Leg));
+        events.push(Event::Frame(frame));
+    }
+}
+
+impl Scripted {
+    fn listen(&mut self, command: SttCommand, plan: &mut Plan) {
+        let session = self.session;
+        match command {
+            SttCommand::Start {
+                utterance,
+                position,
+            } => {
+                self.utterance = Some(Utterance {
+                    id: utterance,
+                    from: position,
+                    until: position,
+                    partial: String::new(),
+                });
+            }
+            SttCommand::Audio(frame) => {
+                let said = &self.caller.said;
+                let Some(utterance) = &mut self.utterance else {
+                    return;
+                };
+                utterance.until = frame.end();
+                let text = heard_between(said, utterance.from.as_ms(), utterance.until.as_ms());
+                let (Some(after), false) =
+                    (self.behaviour.partial_after, text == utterance.partial)
+                else {
+                    return;
+                };
+                utterance.partial.clone_from(&text);
+                let utterance = utterance.id;
+                let event = SttEvent::Partial { utterance, text };
+                plan.push((after, Event::Stt { session, event }));
+            }
+            SttCommand::Finish { .. } => {
+                let Some(utterance) = self.utterance.take() else {
+                    return;
+                };
+                let (from, until) = (utterance.from.as_ms(), utterance.until.as_ms());
+                let event = SttEvent::Final {
+                    utterance: utterance.id,
+                    text: heard_between(&self.caller.said, from, until),
+                    confidence: None,
+                    words: Vec::new(),
+                };
+                if !self.behaviour.stt_mute {
+                    let after = self.behaviour.final_after;
+                    plan.push((after, Event::Stt { session, event }));
+                }
+            }
+            SttCommand::Cancel { .. } => self.utterance = None,
+            SttCommand::Hints(_) => {}
+        }
     }
 }
 

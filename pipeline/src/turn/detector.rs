@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use media::frame::Frame;
+use serde::{Deserialize, Serialize};
 
 use crate::stt::AnswerKind;
 
@@ -21,7 +22,8 @@ pub struct Pause<'a> {
 }
 
 /// Which rule set the wait.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PauseRule {
     /// The text is complete.

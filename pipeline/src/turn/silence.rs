@@ -7,7 +7,7 @@ use crate::turn::detector::{Patience, Pause, PauseRule, TurnDetector};
 use crate::turn::lexicon::Lexicon;
 
 /// Waits in force, counted from the last speech sample.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct PausePolicy {
     /// Wait after an open question.
     pub open: Duration,
@@ -27,6 +27,9 @@ pub struct PausePolicy {
     pub min: Duration,
     /// No wait is longer.
     pub max: Duration,
+    /// Share of every wait that is really waited, in percent: below 100 is more eager than the
+    /// shipped balance.
+    pub patience_percent: u32,
 }
 
 impl Default for PausePolicy {
@@ -41,6 +44,7 @@ impl Default for PausePolicy {
             unfinished_percent: 220,
             min: Duration::from_millis(240),
             max: Duration::from_millis(2500),
+            patience_percent: 100,
         }
     }
 }
@@ -95,7 +99,9 @@ impl TurnDetector for SilenceDetector {
             PauseRule::Neutral => 100,
             PauseRule::Unfinished => self.policy.unfinished_percent,
         };
-        let wait = (base * percent / 100).clamp(self.policy.min, self.policy.max);
+        let wait = (base * percent / 100).clamp(self.policy.min, self.policy.max)
+            * self.policy.patience_percent
+            / 100;
         // Finishing early hides the recogniser's delay inside the wait. Cutting a number or a
         // spelled name in two costs more than it saves.
         let early = match pause.kind {
