@@ -7,7 +7,7 @@ CARGO ?= cargo
 
 BUILD_PACKAGES := build-essential cmake pkg-config libopus-dev flite1-dev libpocketsphinx-dev libsphinxbase-dev
 RUN_PACKAGES := pocketsphinx-en-us
-TEST_PACKAGES := baresip-core sip-tester procps
+TEST_PACKAGES := baresip-core sip-tester procps postgresql
 
 .PHONY: run test packages test-packages fmt lint doc unit bench
 

@@ -27,13 +27,14 @@ use crate::carriers::stream_token::StreamTokens;
 use crate::clock::now_us;
 use crate::config::Config;
 use crate::housekeeping;
-use crate::services::{AdminToken, Services};
+use crate::numbers::trunks::TrunkDirectory;
+use crate::services::{AdminToken, Identity, Services};
 use crate::sip_line;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{install_tls_provider, metrics};
 
-/// Name of the database within the data directory.
-const DATABASE: &str = "samvad.db";
+/// Name of the file that tells this server from others on its database.
+const NODE: &str = "node.id";
 /// Name of the file whose lock keeps a second server off the data directory.
 const LOCK: &str = "samvad.lock";
 /// How long calls that were told to end may take to say so, and requests to finish.
@@ -122,13 +123,19 @@ impl App {
         let config = Arc::new(config);
         let lock = prepare_directories(&config)?;
         let (admin, token_file) = admin_token(&config)?;
-        let store = Store::open(&config.data_dir.join(DATABASE)).await?;
+        let store = Store::of(&config).await?;
+        let identity = Identity::new(&config).map_err(|source| StartError::Path {
+            path: config.data_dir.clone(),
+            source,
+        })?;
         let boot_id = Uuid::now_v7().to_string();
-        queries::insert_boot(&store, &boot_id, now_us()).await?;
+        let node_id = node_id(&config)?;
+        queries::insert_boot(&store, &boot_id, &node_id, now_us()).await?;
         recovery::recover(&store, &boot_id, &config.recordings_dir()).await?;
         let agents = {
             let (config, store) = (Arc::clone(&config), store.clone());
-            tokio::task::spawn_blocking(move || agents(&config, &store)).await??
+            let built = move || agents(&config, &store)?.with_factory(&config, &store);
+            tokio::task::spawn_blocking(built).await??
         };
         let registry = CallRegistry::new(config.server.calls_max);
         let controller = CallController::new(
@@ -138,6 +145,7 @@ impl App {
             registry.clone(),
             agents.clone(),
         );
+        let trunks = TrunkDirectory::new(store.clone(), identity.vault.clone());
         let services = Arc::new(Services {
             engine: MediaEngine::start(media_config(&config))?,
             config,
@@ -148,6 +156,8 @@ impl App {
             tokens: StreamTokens::new(),
             metrics: handle,
             admin,
+            trunks,
+            identity,
             sip: OnceLock::new(),
         });
         let (sip_address, calls) = bind_sip(&services).await?.unzip();
@@ -316,6 +326,21 @@ fn prepare_directories(config: &Config) -> Result<File, StartError> {
         }),
         Err(TryLockError::Error(source)) => Err(StartError::Path { path, source }),
     }
+}
+
+/// Tells this data directory from those of other servers on the same database.
+fn node_id(config: &Config) -> Result<String, StartError> {
+    let path = config.data_dir.join(NODE);
+    if let Ok(id) = std::fs::read_to_string(&path) {
+        return Ok(id.trim().to_owned());
+    }
+    // The boots of a SQLite database are all of one node, also those before nodes had names.
+    let id = match config.database.url {
+        Some(_) => Uuid::now_v7().to_string(),
+        None => String::new(),
+    };
+    std::fs::write(&path, &id).map_err(|source| StartError::Path { path, source })?;
+    Ok(id)
 }
 
 fn admin_token(config: &Config) -> Result<(AdminToken, Option<PathBuf>), StartError> {

@@ -9,10 +9,17 @@ use sip::net::UserAgent;
 use subtle::ConstantTimeEq;
 
 use crate::agents::AgentCatalogue;
+use crate::api::limits::Limits;
 use crate::calls::controller::CallController;
 use crate::calls::registry::CallRegistry;
 use crate::carriers::stream_token::StreamTokens;
 use crate::config::{Config, Secret};
+use crate::identity::jwks::KeySets;
+use crate::identity::mail::Mailer;
+use crate::identity::password::Passwords;
+use crate::identity::sessions;
+use crate::identity::vault::Vault;
+use crate::numbers::trunks::TrunkDirectory;
 use crate::store::Store;
 
 /// What all parts of the running server share.
@@ -35,6 +42,10 @@ pub struct Services {
     pub metrics: PrometheusHandle,
     /// The API's token.
     pub admin: AdminToken,
+    /// Users, sessions, keys.
+    pub identity: Identity,
+    /// Trunks registered over the API.
+    pub trunks: TrunkDirectory,
     /// The SIP user agent once it is bound.
     pub sip: OnceLock<UserAgent>,
 }
@@ -45,6 +56,41 @@ impl std::fmt::Debug for Services {
             .field("config", &self.config)
             .field("registry", &self.registry)
             .finish_non_exhaustive()
+    }
+}
+
+/// What proving who calls needs.
+#[derive(Debug)]
+pub struct Identity {
+    /// Seals secrets and derives keys.
+    pub vault: Vault,
+    /// Signs our access tokens.
+    pub signing_key: [u8; 32],
+    /// Makes and checks hashes of passwords.
+    pub passwords: Passwords,
+    /// Public keys of outside issuers.
+    pub key_sets: KeySets,
+    /// Sends mail.
+    pub mailer: Mailer,
+    /// How often one may call.
+    pub limits: Limits,
+}
+
+impl Identity {
+    /// As configured; makes the master key if there is none.
+    ///
+    /// # Errors
+    /// When the master key cannot be had.
+    pub fn new(config: &Config) -> std::io::Result<Self> {
+        let vault = Vault::load(config.identity.master_key.as_ref(), &config.data_dir)?;
+        Ok(Self {
+            signing_key: sessions::signing_key(&vault),
+            vault,
+            passwords: Passwords::default(),
+            key_sets: KeySets::default(),
+            mailer: Mailer::new(&config.data_dir),
+            limits: Limits::new(config.limits.clone()),
+        })
     }
 }
 

@@ -335,7 +335,7 @@ async fn a_panic_in_one_call_ends_that_call_only() {
     let mut healthy = open(&server, TWILIO).await;
     send(&mut healthy, twilio_start(json!({}))).await;
     let controller = &server.app.services().controller;
-    let (agent, admission) = controller.admit("greeter", "test").expect("admitted");
+    let (agent, admission) = controller.admit("greeter", "test").await.expect("admitted");
     let origin = CallOrigin {
         agent,
         carrier: "test",

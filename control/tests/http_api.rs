@@ -45,7 +45,7 @@ async fn bad_requests_are_explained_and_never_our_fault() {
     for (method, path, status, code) in [
         (Method::GET, "/nothing", 404, "not_found"),
         (Method::GET, "/v1/nothing", 404, "not_found"),
-        (Method::DELETE, "/health", 405, "method_not_allowed"),
+        (Method::DELETE, "/ready", 405, "method_not_allowed"),
         (Method::POST, "/v1/calls", 405, "method_not_allowed"),
         (Method::GET, "/v1/calls?limit=0", 400, "invalid_request"),
         (Method::GET, "/v1/calls?cursor=x", 400, "invalid_request"),

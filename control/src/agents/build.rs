@@ -75,31 +75,43 @@ pub enum AgentError {
 /// # Errors
 /// The first thing that is wrong.
 pub fn build_agents(config: &Config, store: &Store) -> Result<AgentCatalogue, AgentError> {
-    let mut builder = Builder {
-        config,
-        records: Arc::new(StoredRecords::new(store.clone())),
-        http_tools: http_tools(config)?,
-        stt: HashMap::new(),
-        tts: HashMap::new(),
-        probes: Vec::new(),
-    };
+    let mut parts = Parts::new(config)?;
+    let records = Arc::new(StoredRecords::new(store.clone()));
+    let mut builder = Builder::new(config, records, &mut parts);
     let agents: Result<Vec<Agent>, AgentError> = config
         .agents
         .values()
-        .map(|agent| builder.agent(agent))
+        .map(|agent| builder.agent(agent, None))
         .collect();
-    Ok(AgentCatalogue::new(agents?).with_probes(builder.probes))
+    Ok(AgentCatalogue::new(agents?).with_parts(config, store, parts))
 }
 
-struct Builder<'a> {
-    config: &'a Config,
-    records: Arc<dyn RecordStore>,
+/// The services that agents share.
+pub(super) struct Parts {
     http_tools: Arc<HttpToolRunner>,
     /// One recogniser and one voice of a kind serve all agents.
     stt: HashMap<String, Arc<dyn SpeechToText>>,
     tts: HashMap<String, Arc<dyn TextToSpeech>>,
     /// What services show at a scrape.
-    probes: Vec<Probe>,
+    pub(super) probes: Vec<Probe>,
+}
+
+impl Parts {
+    /// None yet but the tools.
+    pub(super) fn new(config: &Config) -> Result<Self, AgentError> {
+        Ok(Self {
+            http_tools: http_tools(config)?,
+            stt: HashMap::new(),
+            tts: HashMap::new(),
+            probes: Vec::new(),
+        })
+    }
+}
+
+pub(super) struct Builder<'a> {
+    config: &'a Config,
+    records: Arc<dyn RecordStore>,
+    parts: &'a mut Parts,
 }
 
 /// What leads a conversation.
@@ -114,10 +126,27 @@ struct Mind {
     opens: bool,
 }
 
-impl Builder<'_> {
-    fn agent(&mut self, section: &AgentSection) -> Result<Agent, AgentError> {
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        config: &'a Config,
+        records: Arc<dyn RecordStore>,
+        parts: &'a mut Parts,
+    ) -> Self {
+        Self {
+            config,
+            records,
+            parts,
+        }
+    }
+
+    /// `stored` is the workflow's definition in JSON where it is not one of the configuration's.
+    pub(super) fn agent(
+        &mut self,
+        section: &AgentSection,
+        stored: Option<&str>,
+    ) -> Result<Agent, AgentError> {
         let mind = match (&section.workflow, &section.llm) {
-            (Some(workflow), _) => self.workflow(workflow)?,
+            (Some(workflow), _) => self.workflow(workflow, stored)?,
             (None, Some(llm)) => self.model(section, llm)?,
             (None, None) => self.model(section, &AgentLlm::default())?,
         };
@@ -137,6 +166,7 @@ impl Builder<'_> {
         Ok(Agent {
             id: section.id.clone(),
             name: section.name.clone().unwrap_or_else(|| section.id.clone()),
+            organisation: Agent::CONFIGURED,
             profile,
             stt: self.recogniser(section)?,
             llm: mind.llm,
@@ -146,16 +176,17 @@ impl Builder<'_> {
         })
     }
 
-    fn workflow(&self, id: &str) -> Result<Mind, AgentError> {
+    fn workflow(&self, id: &str, stored: Option<&str>) -> Result<Mind, AgentError> {
         // Loading has made sure that the reference holds; an empty text fails as a workflow.
         let source = self.config.workflows.get(id);
         let (origin, text) = source.map_or((id, ""), |s| (s.origin.as_str(), s.text.as_str()));
-        let workflow = Workflow::from_toml(text).map_err(|source| AgentError::Workflow {
+        let read = stored.map_or_else(|| Workflow::from_toml(text), Workflow::from_json);
+        let workflow = read.map_err(|source| AgentError::Workflow {
             origin: origin.to_owned(),
             source,
         })?;
         let records = RecordTools::new(Arc::clone(&self.records), workflow.collections().to_vec());
-        let http: Vec<&str> = self.http_tools.names().collect();
+        let http: Vec<&str> = self.parts.http_tools.names().collect();
         let unknown = workflow
             .tools()
             .into_iter()
@@ -167,7 +198,7 @@ impl Builder<'_> {
             });
         }
         let tools = CompositeToolRunner::new()
-            .route(self.http_tools.names(), self.http_tools.clone())
+            .route(self.parts.http_tools.names(), self.parts.http_tools.clone())
             .route(RECORD_TOOLS, Arc::new(records));
         let language = workflow.language().to_owned();
         Ok(Mind {
@@ -201,8 +232,8 @@ impl Builder<'_> {
         let model = OpenAiModel::new(config).map_err(|source| failed(section, name, source))?;
         Ok(Mind {
             llm: Arc::new(model),
-            tools: self.http_tools.clone(),
-            definitions: self.http_tools.definitions(),
+            tools: self.parts.http_tools.clone(),
+            definitions: self.parts.http_tools.definitions(),
             prompt: llm.prompt.clone(),
             language: None,
             opens: section.first_message.is_none(),
@@ -211,17 +242,17 @@ impl Builder<'_> {
 
     fn recogniser(&mut self, section: &AgentSection) -> Result<Arc<dyn SpeechToText>, AgentError> {
         let name = section.stt.as_ref().unwrap_or(&self.config.stt.provider);
-        if let Some(recogniser) = self.stt.get(name) {
+        if let Some(recogniser) = self.parts.stt.get(name) {
             return Ok(Arc::clone(recogniser));
         }
-        let recogniser = new_recogniser(self.config, section, name, &mut self.probes)?;
-        self.stt.insert(name.clone(), Arc::clone(&recogniser));
+        let recogniser = new_recogniser(self.config, section, name, &mut self.parts.probes)?;
+        self.parts.stt.insert(name.clone(), Arc::clone(&recogniser));
         Ok(recogniser)
     }
 
     fn voice(&mut self, section: &AgentSection) -> Result<Arc<dyn TextToSpeech>, AgentError> {
         let name = section.tts.as_ref().unwrap_or(&self.config.tts.provider);
-        if let Some(voice) = self.tts.get(name) {
+        if let Some(voice) = self.parts.tts.get(name) {
             return Ok(Arc::clone(voice));
         }
         let voice = new_voice(self.config, section, name)?;
@@ -229,13 +260,14 @@ impl Builder<'_> {
         let voice: Arc<dyn TextToSpeech> = if bytes > 0 {
             let cached = Arc::new(CachedVoice::new(voice, bytes));
             let probed = Arc::clone(&cached);
-            self.probes
+            self.parts
+                .probes
                 .push(Arc::new(move || meters::tts_cache(&probed.statistics())));
             cached
         } else {
             voice
         };
-        self.tts.insert(name.clone(), Arc::clone(&voice));
+        self.parts.tts.insert(name.clone(), Arc::clone(&voice));
         Ok(voice)
     }
 }

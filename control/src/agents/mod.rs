@@ -1,6 +1,10 @@
 //! The agents of this installation, ready to take calls.
 
 mod build;
+pub mod factory;
+pub mod providers;
+pub mod stored;
+pub mod workflows;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +17,12 @@ use pipeline::tts::TextToSpeech;
 
 pub use self::build::{AgentError, build_agents};
 
+use self::build::Parts;
+use self::factory::AgentFactory;
+use crate::config::Config;
+use crate::identity::principal::INSTALLATION;
+use crate::store::Store;
+
 /// An agent with the services it works with.
 #[derive(Clone)]
 pub struct Agent {
@@ -20,6 +30,8 @@ pub struct Agent {
     pub id: String,
     /// For people.
     pub name: String,
+    /// The organisation its calls belong to.
+    pub organisation: uuid::Uuid,
     /// What the conversation needs to know.
     pub profile: AgentProfile,
     /// Recogniser.
@@ -49,7 +61,12 @@ impl fmt::Debug for Agent {
 #[derive(Clone, Default)]
 pub struct AgentCatalogue {
     agents: BTreeMap<String, Arc<Agent>>,
-    probes: Vec<Probe>,
+    factory: Option<Arc<AgentFactory>>,
+}
+
+impl Agent {
+    /// The organisation of agents that the configuration file names.
+    pub const CONFIGURED: uuid::Uuid = INSTALLATION;
 }
 
 /// Brings the gauges of a service up to date.
@@ -70,21 +87,36 @@ impl AgentCatalogue {
                 .into_iter()
                 .map(|agent| (agent.id.clone(), Arc::new(agent)))
                 .collect(),
-            probes: Vec::new(),
+            factory: None,
         }
     }
 
-    /// The same, with services whose gauges are read at each scrape.
+    /// The same, with services that agents made over the API share.
     #[must_use]
-    pub(crate) fn with_probes(mut self, probes: Vec<Probe>) -> Self {
-        self.probes = probes;
+    fn with_parts(mut self, config: &Config, store: &Store, parts: Parts) -> Self {
+        let config = Arc::new(config.clone());
+        self.factory = Some(Arc::new(AgentFactory::new(config, store.clone(), parts)));
         self
+    }
+
+    /// The same, able to make agents of what is stored.
+    pub(crate) fn with_factory(self, config: &Config, store: &Store) -> Result<Self, AgentError> {
+        if self.factory.is_some() {
+            return Ok(self);
+        }
+        Ok(self.with_parts(config, store, Parts::new(config)?))
+    }
+
+    /// Makes agents of what is stored.
+    #[must_use]
+    pub(crate) const fn factory(&self) -> Option<&Arc<AgentFactory>> {
+        self.factory.as_ref()
     }
 
     /// Brings the gauges of all services up to date.
     pub(crate) fn probe(&self) {
-        for probe in &self.probes {
-            probe();
+        if let Some(factory) = &self.factory {
+            factory.probe();
         }
     }
 

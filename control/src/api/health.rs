@@ -1,4 +1,4 @@
-//! Health, readiness and metrics.
+//! Readiness and metrics.
 
 use std::sync::Arc;
 
@@ -9,12 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::services::Services;
+use crate::store::sql;
 use crate::telemetry::metrics as meters;
-
-/// `GET /health`: the process answers.
-pub(crate) async fn health() -> Response {
-    Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })).into_response()
-}
 
 /// `GET /ready`: whether calls can be taken, and why not.
 pub(crate) async fn ready(State(services): State<Arc<Services>>) -> Response {
@@ -41,8 +37,9 @@ pub(crate) async fn ready(State(services): State<Arc<Services>>) -> Response {
 }
 
 async fn store_answers(services: &Services) -> bool {
-    sqlx::query("SELECT 1")
-        .execute(services.store.readers())
+    services
+        .store
+        .fetch_one(sql("SELECT 1 AS one"))
         .await
         .is_ok()
 }

@@ -14,7 +14,7 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::trace::TraceLayer;
 
 use super::error::ApiError;
-use super::{auth, calls, events, health, recording, resources};
+use super::{auth, calls, events, health, openapi, recording, resources, serve};
 use crate::carriers::webhooks;
 use crate::services::Services;
 
@@ -64,9 +64,12 @@ pub fn router(services: Arc<Services>) -> Router {
         );
 
     Router::new()
-        .route("/health", only(get(health::health)))
+        .route("/openapi.json", only(get(openapi::whole)))
+        .route("/openapi/{surface}", only(get(openapi::of_surface)))
+        .route("/docs", only(get(openapi::viewer)))
         .route("/ready", only(get(health::ready)))
         .route("/metrics", only(get(health::metrics)))
+        .merge(serve::published())
         .merge(carriers)
         .merge(administration)
         .fallback(nothing_here)

@@ -78,12 +78,12 @@ impl CallController {
     ///
     /// # Errors
     /// Why the call must be refused.
-    pub fn admit(
+    pub async fn admit(
         &self,
         called: &str,
         carrier: &'static str,
     ) -> Result<(Arc<Agent>, Admission), Refusal> {
-        let admitted = self.find(called).and_then(|agent| {
+        let admitted = self.find(called).await.and_then(|agent| {
             let admission = self.shared.registry.admit()?;
             Ok((agent, admission))
         });
@@ -98,11 +98,13 @@ impl CallController {
     /// # Errors
     /// [`Refusal::UnknownAgent`], or [`Refusal::AgentUnavailable`] for one that is configured but
     /// could not be set up.
-    pub fn find(&self, called: &str) -> Result<Arc<Agent>, Refusal> {
-        let agent = self.shared.config.agent_for(called);
-        let agent = agent.ok_or(Refusal::UnknownAgent)?;
-        let agent = self.shared.agents.find(&agent.id);
-        agent.ok_or(Refusal::AgentUnavailable)
+    pub async fn find(&self, called: &str) -> Result<Arc<Agent>, Refusal> {
+        if let Some(agent) = self.shared.config.agent_for(called) {
+            let agent = self.shared.agents.find(&agent.id);
+            return agent.ok_or(Refusal::AgentUnavailable);
+        }
+        let factory = self.shared.agents.factory();
+        factory.ok_or(Refusal::UnknownAgent)?.find(called).await
     }
 
     /// Where the recording of a call goes, if calls are recorded.
@@ -142,6 +144,7 @@ impl CallController {
         let new = NewCall {
             id,
             agent_id: call.agent.id.clone(),
+            organisation: call.agent.organisation,
             direction: super::record::Direction::Inbound,
             carrier,
             carrier_call_id: call.carrier_call_id,

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod controller;
 pub mod events;
+pub mod history;
 pub mod id;
 pub mod outcome;
 pub mod queries;

@@ -3,19 +3,17 @@
 use media::leg::LegStatistics;
 use pipeline::call::{EndReason, Speaker, TranscriptTurn};
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
 
 use super::events::NumberedEvent;
 use super::id::CallId;
 use super::outcome::{CallOutcome, name};
 use super::record::{CallDetail, CallRecord, NewCall, RecordedOutcome, RecordingInfo};
 use crate::clock::rfc3339;
-use crate::store::{Store, StoreError};
+use crate::store::{Row, Store, StoreError, sql};
 
-const COLUMNS: &str = "id, agent_id, direction, carrier, carrier_call_id, caller, called, codec, \
+pub(super) const COLUMNS: &str = "id, agent_id, direction, carrier, carrier_call_id, caller, called, codec, \
      status, started_at, answered_at, ended_at, outcome_class, outcome_reason, recording, \
-     recording_ms, statistics";
+     recording_ms, statistics, org_id, call_type, disposition, batch_id";
 
 /// Which calls to list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -41,28 +39,25 @@ pub struct InterruptedCall {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn insert_boot(store: &Store, boot_id: &str, now_us: i64) -> Result<(), StoreError> {
-    let boot_id = boot_id.to_owned();
-    store
-        .write(move |conn| {
-            Box::pin(async move {
-                sqlx::query("INSERT INTO boots (id, started_at) VALUES (?1, ?2)")
-                    .bind(boot_id)
-                    .bind(now_us)
-                    .execute(conn)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
+pub async fn insert_boot(
+    store: &Store,
+    boot_id: &str,
+    node_id: &str,
+    now_us: i64,
+) -> Result<(), StoreError> {
+    let query = sql("INSERT INTO boots (id, node_id, started_at) VALUES ($1, $2, $3)")
+        .bind(boot_id)
+        .bind(node_id)
+        .bind(now_us);
+    store.execute(query).await.map(drop)
 }
 
-/// Ends, as interrupted, every active call of another boot than `boot_id`. The end is the time of
+/// Ends, as interrupted, every active call of an earlier boot of the node that `boot_id` is one of. The end is the time of
 /// the last thing known of the call, not the time of the restart.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn interrupt_calls_of_other_boots(
+pub async fn interrupt_calls_of_earlier_boots(
     store: &Store,
     boot_id: &str,
 ) -> Result<Vec<InterruptedCall>, StoreError> {
@@ -71,11 +66,13 @@ pub async fn interrupt_calls_of_other_boots(
     store
         .write(move |conn| {
             Box::pin(async move {
-                let rows = sqlx::query(
-                    "UPDATE calls SET status = 'ended', outcome_class = ?2, outcome_reason = ?3, \
+                let rows = sql(
+                    "UPDATE calls SET status = 'ended', outcome_class = $2, outcome_reason = $3, \
                        ended_at = COALESCE((SELECT MAX(at) FROM call_events \
                                             WHERE call_id = calls.id), answered_at, started_at) \
-                     WHERE status = 'active' AND boot_id <> ?1 RETURNING id, recording",
+                     WHERE status = 'active' AND boot_id IN (SELECT id FROM boots WHERE id <> $1 \
+                       AND node_id IN (SELECT node_id FROM boots WHERE id = $1)) \
+                     RETURNING id, recording",
                 )
                 .bind(boot_id)
                 .bind(outcome.class_name())
@@ -86,7 +83,7 @@ pub async fn interrupt_calls_of_other_boots(
                     .map(|row| {
                         Ok(InterruptedCall {
                             id: call_id(row)?,
-                            recording: row.try_get("recording")?,
+                            recording: row.get("recording")?,
                         })
                     })
                     .collect()
@@ -109,10 +106,11 @@ pub async fn insert_call(
     store
         .write(move |conn| {
             Box::pin(async move {
-                sqlx::query(
+                sql(
                     "INSERT INTO calls (id, boot_id, agent_id, direction, carrier, \
-                       carrier_call_id, caller, called, codec, recording, status, started_at) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'active', ?11)",
+                       carrier_call_id, caller, called, codec, recording, status, started_at, \
+                       org_id) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $12)",
                 )
                 .bind(call.id.to_string())
                 .bind(boot_id)
@@ -125,6 +123,7 @@ pub async fn insert_call(
                 .bind(call.codec)
                 .bind(call.recording)
                 .bind(started_at)
+                .bind(call.organisation)
                 .execute(conn)
                 .await?;
                 Ok(())
@@ -141,7 +140,7 @@ pub async fn set_answered(store: &Store, id: CallId, at: i64) -> Result<(), Stor
     store
         .write(move |conn| {
             Box::pin(async move {
-                sqlx::query("UPDATE calls SET answered_at = ?2 WHERE id = ?1")
+                sql("UPDATE calls SET answered_at = $2 WHERE id = $1")
                     .bind(id.to_string())
                     .bind(at)
                     .execute(conn)
@@ -166,20 +165,18 @@ pub async fn insert_event(
         .write(move |conn| {
             Box::pin(async move {
                 let number = event.number.unwrap_or_default();
-                sqlx::query(
-                    "INSERT INTO call_events (call_id, number, at, data) VALUES (?1, ?2, ?3, ?4)",
-                )
-                .bind(id.to_string())
-                .bind(number)
-                .bind(event.at)
-                .bind(event.data.to_string())
-                .execute(&mut *conn)
-                .await?;
+                sql("INSERT INTO call_events (call_id, number, at, data) VALUES ($1, $2, $3, $4)")
+                    .bind(id.to_string())
+                    .bind(number)
+                    .bind(event.at)
+                    .bind(event.data.to_string())
+                    .execute(&mut *conn)
+                    .await?;
                 let Some(turn) = turn else { return Ok(()) };
                 let timings = turn.timings.map(|t| json!(t).to_string());
-                sqlx::query(
+                sql(
                     "INSERT INTO call_turns (call_id, number, speaker, text, start_ms, end_ms, \
-                       interrupted, dtmf, timings) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                       interrupted, dtmf, timings) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 )
                 .bind(id.to_string())
                 .bind(number)
@@ -213,9 +210,9 @@ pub async fn finish_call(
     store
         .write(move |conn| {
             Box::pin(async move {
-                sqlx::query(
-                    "UPDATE calls SET status = 'ended', outcome_class = ?2, outcome_reason = ?3, \
-                       ended_at = ?4, statistics = ?5 WHERE id = ?1 AND status = 'active'",
+                sql(
+                    "UPDATE calls SET status = 'ended', outcome_class = $2, outcome_reason = $3, \
+                       ended_at = $4, statistics = $5 WHERE id = $1 AND status = 'active'",
                 )
                 .bind(id.to_string())
                 .bind(outcome.class_name())
@@ -243,11 +240,9 @@ pub async fn set_recording_length(
     store
         .write(move |conn| {
             Box::pin(async move {
-                sqlx::query(
-                    "UPDATE calls SET recording_ms = ?2, \
-                       recording = CASE WHEN ?2 IS NULL THEN NULL ELSE recording END \
-                     WHERE id = ?1",
-                )
+                sql("UPDATE calls SET recording_ms = $2, \
+                       recording = CASE WHEN $2 IS NULL THEN NULL ELSE recording END \
+                     WHERE id = $1")
                 .bind(id.to_string())
                 .bind(duration_ms)
                 .execute(conn)
@@ -267,7 +262,7 @@ pub async fn list_calls(
     filter: &CallFilter,
     limit: u32,
 ) -> Result<Vec<CallRecord>, StoreError> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    let mut query = sql("SELECT ");
     query.push(COLUMNS).push(" FROM calls WHERE 1 = 1");
     if let Some(status) = &filter.status {
         query.push(" AND status = ").push_bind(status);
@@ -283,7 +278,7 @@ pub async fn list_calls(
     query
         .push(" ORDER BY id DESC LIMIT ")
         .push_bind(i64::from(limit));
-    let rows = query.build().fetch_all(store.readers()).await?;
+    let rows = store.fetch_all(query).await?;
     rows.iter().map(call_record).collect()
 }
 
@@ -292,12 +287,12 @@ pub async fn list_calls(
 /// # Errors
 /// When the store fails.
 pub async fn find_call(store: &Store, id: CallId) -> Result<Option<CallRecord>, StoreError> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    let mut query = sql("SELECT ");
     query
         .push(COLUMNS)
         .push(" FROM calls WHERE id = ")
         .push_bind(id.to_string());
-    let row = query.build().fetch_optional(store.readers()).await?;
+    let row = store.fetch_optional(query).await?;
     row.as_ref().map(call_record).transpose()
 }
 
@@ -309,12 +304,12 @@ pub async fn find_call_detail(store: &Store, id: CallId) -> Result<Option<CallDe
     let Some(call) = find_call(store, id).await? else {
         return Ok(None);
     };
-    let rows = sqlx::query(
+    let rows = sql(
         "SELECT speaker, text, start_ms, end_ms, interrupted, dtmf, timings FROM call_turns \
-         WHERE call_id = ?1 ORDER BY number",
+         WHERE call_id = $1 ORDER BY number",
     )
     .bind(id.to_string())
-    .fetch_all(store.readers())
+    .fetch_all(&mut store.read().await?)
     .await?;
     let turns = rows.iter().map(turn).collect::<Result<_, _>>()?;
     Ok(Some(CallDetail { call, turns }))
@@ -330,46 +325,46 @@ pub async fn events_after(
     after: i64,
     limit: u32,
 ) -> Result<Vec<NumberedEvent>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT number, at, data FROM call_events WHERE call_id = ?1 AND number > ?2 \
-         ORDER BY number LIMIT ?3",
+    let rows = sql(
+        "SELECT number, at, data FROM call_events WHERE call_id = $1 AND number > $2 \
+         ORDER BY number LIMIT $3",
     )
     .bind(id.to_string())
     .bind(after)
     .bind(i64::from(limit))
-    .fetch_all(store.readers())
+    .fetch_all(&mut store.read().await?)
     .await?;
     rows.iter()
         .map(|row| {
-            let data: String = row.try_get("data")?;
+            let data: String = row.get("data")?;
             Ok(NumberedEvent {
-                number: Some(row.try_get("number")?),
-                at: row.try_get("at")?,
+                number: Some(row.get("number")?),
+                at: row.get("at")?,
                 data: serde_json::from_str(&data).map_err(|_| StoreError::Malformed("event"))?,
             })
         })
         .collect()
 }
 
-fn call_record(row: &SqliteRow) -> Result<CallRecord, StoreError> {
-    let answered_at: Option<i64> = row.try_get("answered_at")?;
-    let ended_at: Option<i64> = row.try_get("ended_at")?;
-    let class: Option<String> = row.try_get("outcome_class")?;
-    let reason: Option<String> = row.try_get("outcome_reason")?;
-    let recording: Option<String> = row.try_get("recording")?;
-    let recording_ms = row.try_get("recording_ms")?;
-    let statistics: Option<String> = row.try_get("statistics")?;
+pub(super) fn call_record(row: &Row) -> Result<CallRecord, StoreError> {
+    let answered_at: Option<i64> = row.get("answered_at")?;
+    let ended_at: Option<i64> = row.get("ended_at")?;
+    let class: Option<String> = row.get("outcome_class")?;
+    let reason: Option<String> = row.get("outcome_reason")?;
+    let recording: Option<String> = row.get("recording")?;
+    let recording_ms = row.get("recording_ms")?;
+    let statistics: Option<String> = row.get("statistics")?;
     Ok(CallRecord {
         id: call_id(row)?,
-        agent_id: row.try_get("agent_id")?,
-        direction: row.try_get("direction")?,
-        carrier: row.try_get("carrier")?,
-        carrier_call_id: row.try_get("carrier_call_id")?,
-        caller: row.try_get("caller")?,
-        called: row.try_get("called")?,
-        codec: row.try_get("codec")?,
-        status: row.try_get("status")?,
-        started_at: rfc3339(row.try_get("started_at")?),
+        agent_id: row.get("agent_id")?,
+        direction: row.get("direction")?,
+        carrier: row.get("carrier")?,
+        carrier_call_id: row.get("carrier_call_id")?,
+        caller: row.get("caller")?,
+        called: row.get("called")?,
+        codec: row.get("codec")?,
+        status: row.get("status")?,
+        started_at: rfc3339(row.get("started_at")?),
         answered_at: answered_at.map(rfc3339),
         ended_at: ended_at.map(rfc3339),
         duration_ms: answered_at
@@ -383,6 +378,10 @@ fn call_record(row: &SqliteRow) -> Result<CallRecord, StoreError> {
             duration_ms: recording_ms,
         }),
         recording_path: None,
+        organisation: crate::identity::accounts::uuid(row, "org_id")?,
+        call_type: row.get("call_type")?,
+        disposition: row.get("disposition")?,
+        batch_id: row.get("batch_id")?,
         statistics: statistics
             .map(|text| serde_json::from_str(&text))
             .transpose()
@@ -390,20 +389,20 @@ fn call_record(row: &SqliteRow) -> Result<CallRecord, StoreError> {
     })
 }
 
-fn turn(row: &SqliteRow) -> Result<TranscriptTurn, StoreError> {
-    let speaker: String = row.try_get("speaker")?;
-    let timings: Option<String> = row.try_get("timings")?;
+pub(super) fn turn(row: &Row) -> Result<TranscriptTurn, StoreError> {
+    let speaker: String = row.get("speaker")?;
+    let timings: Option<String> = row.get("timings")?;
     Ok(TranscriptTurn {
         speaker: match speaker.as_str() {
             "caller" => Speaker::Caller,
             "agent" => Speaker::Agent,
             _ => return Err(StoreError::Malformed("speaker")),
         },
-        text: row.try_get("text")?,
-        start_ms: row.try_get::<i64, _>("start_ms")?.unsigned_abs(),
-        end_ms: row.try_get::<i64, _>("end_ms")?.unsigned_abs(),
-        interrupted: row.try_get("interrupted")?,
-        dtmf: row.try_get("dtmf")?,
+        text: row.get("text")?,
+        start_ms: row.get::<i64>("start_ms")?.unsigned_abs(),
+        end_ms: row.get::<i64>("end_ms")?.unsigned_abs(),
+        interrupted: row.flag("interrupted")?,
+        dtmf: row.flag("dtmf")?,
         timings: timings
             .map(|text| serde_json::from_str(&text))
             .transpose()
@@ -411,8 +410,8 @@ fn turn(row: &SqliteRow) -> Result<TranscriptTurn, StoreError> {
     })
 }
 
-fn call_id(row: &SqliteRow) -> Result<CallId, StoreError> {
-    let text: String = row.try_get("id")?;
+fn call_id(row: &Row) -> Result<CallId, StoreError> {
+    let text: String = row.get("id")?;
     text.parse().map_err(|_| StoreError::Malformed("call id"))
 }
 
@@ -448,22 +447,18 @@ fn statistics_json(statistics: &LegStatistics) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::testing::on_both_databases;
     use pipeline::call::TurnTimings;
 
     use super::super::record::Direction;
     use super::*;
-
-    async fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("test.db")).await.unwrap();
-        (dir, store)
-    }
 
     async fn begin(store: &Store, boot: &str, at: i64) -> CallId {
         let id = CallId::generate();
         let call = NewCall {
             id,
             agent_id: "clinic".to_owned(),
+            organisation: crate::identity::principal::INSTALLATION,
             direction: Direction::Inbound,
             carrier: "sip",
             carrier_call_id: Some(format!("carrier-{id}")),
@@ -484,116 +479,110 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn calls_a_dead_process_left_are_interrupted_at_their_last_sign_of_life() {
-        let (_dir, store) = store().await;
-        insert_boot(&store, "old", 1).await.unwrap();
-        insert_boot(&store, "new", 2).await.unwrap();
-        let left = begin(&store, "old", 1_000_000).await;
-        let finished = begin(&store, "old", 1_000_000).await;
-        let running = begin(&store, "new", 1_000_000).await;
-        set_answered(&store, left, 2_000_000).await.unwrap();
-        insert_event(&store, left, event(1, 7_000_000), None)
-            .await
-            .unwrap();
-        let outcome = EndReason::CallerHungUp.into();
-        finish_call(&store, finished, outcome, 3_000_000, None)
-            .await
-            .unwrap();
-
-        let interrupted = interrupt_calls_of_other_boots(&store, "new").await.unwrap();
-        assert_eq!(interrupted.len(), 1);
-        assert_eq!(interrupted[0].id, left);
-        assert_eq!(interrupted[0].recording, Some(format!("{left}.wav")));
-        let call = find_call(&store, left).await.unwrap().unwrap();
-        assert_eq!(call.status, "ended");
-        assert_eq!(call.outcome.unwrap().reason, "interrupted");
-        assert_eq!(call.duration_ms, Some(5_000));
-        let call = find_call(&store, finished).await.unwrap().unwrap();
-        assert_eq!(call.outcome.unwrap().reason, "caller_hung_up");
-        let call = find_call(&store, running).await.unwrap().unwrap();
-        assert_eq!(call.status, "active");
-        let again = interrupt_calls_of_other_boots(&store, "new").await.unwrap();
-        assert!(again.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_call_ends_once() {
-        let (_dir, store) = store().await;
-        insert_boot(&store, "b", 1).await.unwrap();
-        let id = begin(&store, "b", 1).await;
-        for reason in [EndReason::Transferred, EndReason::InternalError] {
-            finish_call(&store, id, reason.into(), 5, Some(LegStatistics::default()))
+    on_both_databases! {
+        async fn calls_a_dead_process_left_are_interrupted_at_their_last_sign_of_life(store) {
+            insert_boot(&store, "old", "node", 1).await.unwrap();
+            insert_boot(&store, "new", "node", 2).await.unwrap();
+            let left = begin(&store, "old", 1_000_000).await;
+            let finished = begin(&store, "old", 1_000_000).await;
+            let running = begin(&store, "new", 1_000_000).await;
+            set_answered(&store, left, 2_000_000).await.unwrap();
+            insert_event(&store, left, event(1, 7_000_000), None)
                 .await
                 .unwrap();
-        }
-        let call = find_call(&store, id).await.unwrap().unwrap();
-        assert_eq!(call.outcome.unwrap().reason, "transferred");
-        assert_eq!(call.statistics.unwrap()["packets_lost"], 0);
-    }
-
-    #[tokio::test]
-    async fn turns_and_events_come_back_as_they_were() {
-        let (_dir, store) = store().await;
-        insert_boot(&store, "b", 1).await.unwrap();
-        let id = begin(&store, "b", 1).await;
-        let turn = TranscriptTurn {
-            speaker: Speaker::Agent,
-            text: "Good morning ☀".to_owned(),
-            start_ms: 20,
-            end_ms: 900,
-            interrupted: true,
-            dtmf: false,
-            timings: Some(TurnTimings {
-                vad_lag: -3,
-                stt_ttfs: Some(7),
-                ..TurnTimings::default()
-            }),
-        };
-        for number in 1..=5 {
-            let turn = (number == 2).then(|| turn.clone());
-            insert_event(&store, id, event(number, number), turn)
+            let outcome = EndReason::CallerHungUp.into();
+            finish_call(&store, finished, outcome, 3_000_000, None)
                 .await
                 .unwrap();
-        }
-        let detail = find_call_detail(&store, id).await.unwrap().unwrap();
-        assert_eq!(detail.turns, [turn]);
-        let events = events_after(&store, id, 2, 2).await.unwrap();
-        assert_eq!(events, [event(3, 3), event(4, 4)]);
-        let unknown = find_call_detail(&store, CallId::generate()).await.unwrap();
-        assert!(unknown.is_none());
-    }
 
-    #[tokio::test]
-    async fn lists_are_newest_first_and_page_by_id() {
-        let (_dir, store) = store().await;
-        insert_boot(&store, "b", 1).await.unwrap();
-        let mut ids = Vec::new();
-        for at in 0..5 {
-            ids.push(begin(&store, "b", at).await);
+            let interrupted = interrupt_calls_of_earlier_boots(&store, "new").await.unwrap();
+            assert_eq!(interrupted.len(), 1);
+            assert_eq!(interrupted[0].id, left);
+            assert_eq!(interrupted[0].recording, Some(format!("{left}.wav")));
+            let call = find_call(&store, left).await.unwrap().unwrap();
+            assert_eq!(call.status, "ended");
+            assert_eq!(call.outcome.unwrap().reason, "interrupted");
+            assert_eq!(call.duration_ms, Some(5_000));
+            let call = find_call(&store, finished).await.unwrap().unwrap();
+            assert_eq!(call.outcome.unwrap().reason, "caller_hung_up");
+            let call = find_call(&store, running).await.unwrap().unwrap();
+            assert_eq!(call.status, "active");
+            let again = interrupt_calls_of_earlier_boots(&store, "new").await.unwrap();
+            assert!(again.is_empty());
         }
-        ids.reverse();
-        let outcome = EndReason::CallerHungUp.into();
-        finish_call(&store, ids[1], outcome, 9, None).await.unwrap();
-        let list = async |filter: CallFilter, limit| -> Vec<CallId> {
-            let calls = list_calls(&store, &filter, limit).await.unwrap();
-            calls.iter().map(|c| c.id).collect()
-        };
-        assert_eq!(list(CallFilter::default(), 2).await, ids[..2]);
-        let before = CallFilter {
-            before: Some(ids[1]),
-            ..CallFilter::default()
-        };
-        assert_eq!(list(before, 10).await, ids[2..]);
-        let ended = CallFilter {
-            status: Some("ended".to_owned()),
-            ..CallFilter::default()
-        };
-        assert_eq!(list(ended, 10).await, [ids[1]]);
-        let carrier = CallFilter {
-            carrier_call_id: Some(format!("carrier-{}", ids[3])),
-            ..CallFilter::default()
-        };
-        assert_eq!(list(carrier, 10).await, [ids[3]]);
+
+        async fn a_call_ends_once(store) {
+            insert_boot(&store, "b", "node", 1).await.unwrap();
+            let id = begin(&store, "b", 1).await;
+            for reason in [EndReason::Transferred, EndReason::InternalError] {
+                finish_call(&store, id, reason.into(), 5, Some(LegStatistics::default()))
+                    .await
+                    .unwrap();
+            }
+            let call = find_call(&store, id).await.unwrap().unwrap();
+            assert_eq!(call.outcome.unwrap().reason, "transferred");
+            assert_eq!(call.statistics.unwrap()["packets_lost"], 0);
+        }
+
+        async fn turns_and_events_come_back_as_they_were(store) {
+            insert_boot(&store, "b", "node", 1).await.unwrap();
+            let id = begin(&store, "b", 1).await;
+            let turn = TranscriptTurn {
+                speaker: Speaker::Agent,
+                text: "Good morning ☀".to_owned(),
+                start_ms: 20,
+                end_ms: 900,
+                interrupted: true,
+                dtmf: false,
+                timings: Some(TurnTimings {
+                    vad_lag: -3,
+                    stt_ttfs: Some(7),
+                    ..TurnTimings::default()
+                }),
+            };
+            for number in 1..=5 {
+                let turn = (number == 2).then(|| turn.clone());
+                insert_event(&store, id, event(number, number), turn)
+                    .await
+                    .unwrap();
+            }
+            let detail = find_call_detail(&store, id).await.unwrap().unwrap();
+            assert_eq!(detail.turns, [turn]);
+            let events = events_after(&store, id, 2, 2).await.unwrap();
+            assert_eq!(events, [event(3, 3), event(4, 4)]);
+            let unknown = find_call_detail(&store, CallId::generate()).await.unwrap();
+            assert!(unknown.is_none());
+        }
+
+        async fn lists_are_newest_first_and_page_by_id(store) {
+            insert_boot(&store, "b", "node", 1).await.unwrap();
+            let mut ids = Vec::new();
+            for at in 0..5 {
+                ids.push(begin(&store, "b", at).await);
+            }
+            ids.reverse();
+            let outcome = EndReason::CallerHungUp.into();
+            finish_call(&store, ids[1], outcome, 9, None).await.unwrap();
+            let list = async |filter: CallFilter, limit| -> Vec<CallId> {
+                let calls = list_calls(&store, &filter, limit).await.unwrap();
+                calls.iter().map(|c| c.id).collect()
+            };
+            assert_eq!(list(CallFilter::default(), 2).await, ids[..2]);
+            let before = CallFilter {
+                before: Some(ids[1]),
+                ..CallFilter::default()
+            };
+            assert_eq!(list(before, 10).await, ids[2..]);
+            let ended = CallFilter {
+                status: Some("ended".to_owned()),
+                ..CallFilter::default()
+            };
+            assert_eq!(list(ended, 10).await, [ids[1]]);
+            let carrier = CallFilter {
+                carrier_call_id: Some(format!("carrier-{}", ids[3])),
+                ..CallFilter::default()
+            };
+            assert_eq!(list(carrier, 10).await, [ids[3]]);
+        }
     }
 }

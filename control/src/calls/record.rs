@@ -23,6 +23,8 @@ pub struct NewCall {
     pub id: CallId,
     /// The agent who answers.
     pub agent_id: String,
+    /// The organisation it belongs to.
+    pub organisation: uuid::Uuid,
     /// Which way.
     pub direction: Direction,
     /// What brought it: `sip`, `twilio`, `exotel`.
@@ -74,6 +76,14 @@ pub struct CallRecord {
     pub recording: Option<RecordingInfo>,
     /// Where on the server the recording lies.
     pub recording_path: Option<PathBuf>,
+    /// The organisation it belongs to.
+    pub organisation: uuid::Uuid,
+    /// `phone` or `web`.
+    pub call_type: String,
+    /// What came of it for the business.
+    pub disposition: Option<String>,
+    /// The batch that dialled it.
+    pub batch_id: Option<String>,
     /// The leg's counters.
     pub statistics: Option<Value>,
 }

@@ -17,7 +17,7 @@ pub async fn recover(
     boot_id: &str,
     recordings_dir: &Path,
 ) -> Result<usize, StoreError> {
-    let interrupted = queries::interrupt_calls_of_other_boots(store, boot_id).await?;
+    let interrupted = queries::interrupt_calls_of_earlier_boots(store, boot_id).await?;
     for call in &interrupted {
         tracing::warn!(call_id = %call.id, "call was interrupted by the end of an earlier process");
         let length = recording_length(call, recordings_dir).await;

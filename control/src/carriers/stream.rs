@@ -96,7 +96,7 @@ pub(crate) async fn serve(
     if request.needs_token && !redeem(&mut request, &start) {
         return close(socket, NO_TOKEN).await;
     }
-    match accept(socket, adapter, request, start) {
+    match accept(socket, adapter, request, start).await {
         Ok(()) => {}
         Err((socket, closing)) => close(*socket, closing).await,
     }
@@ -151,7 +151,7 @@ fn redeem(request: &mut StreamRequest, start: &StreamStart) -> bool {
 }
 
 /// Admits the call and hands it to a task of its own; gives the socket back when it cannot.
-fn accept(
+async fn accept(
     socket: WebSocket,
     adapter: Box<dyn CarrierAdapter>,
     request: StreamRequest,
@@ -159,7 +159,7 @@ fn accept(
 ) -> Result<(), (Box<WebSocket>, Closing)> {
     let services = Arc::clone(&request.services);
     let controller = &services.controller;
-    let (agent, admission) = match controller.admit(&request.agent_id, request.carrier) {
+    let (agent, admission) = match controller.admit(&request.agent_id, request.carrier).await {
         Ok(admitted) => admitted,
         Err(refusal) => return Err((Box::new(socket), refused(refusal))),
     };

@@ -44,7 +44,7 @@ pub(crate) async fn twilio_voice(
 ) -> Result<Response, ApiError> {
     let fields = twilio_fields(&services, peer, &request)?;
     let to = field(&fields, "To").unwrap_or_default().to_owned();
-    Ok(twilio_answer(&services, &request, &fields, &to))
+    Ok(twilio_answer(&services, &request, &fields, &to).await)
 }
 
 /// `/carriers/twilio/{agent}/voice`.
@@ -55,8 +55,8 @@ pub(crate) async fn twilio_agent_voice(
     request: WebhookRequest,
 ) -> Result<Response, ApiError> {
     let fields = twilio_fields(&services, peer, &request)?;
-    find_agent(&services, &agent_id)?;
-    Ok(twilio_answer(&services, &request, &fields, &agent_id))
+    find_agent(&services, &agent_id).await?;
+    Ok(twilio_answer(&services, &request, &fields, &agent_id).await)
 }
 
 /// `/carriers/twilio/status`: stream and call status callbacks, for the log.
@@ -85,7 +85,7 @@ pub(crate) async fn twilio_stream(
     uri: Uri,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    find_agent(&services, &agent_id)?;
+    find_agent(&services, &agent_id).await?;
     let signed = match signature(&headers) {
         None => false,
         Some(signature) => {
@@ -128,7 +128,7 @@ pub(crate) async fn exotel_voice(
         .or_else(|| field(&fields, "CallTo"))
         .unwrap_or_default()
         .to_owned();
-    exotel_answer(&services, &request, &fields, &to)
+    exotel_answer(&services, &request, &fields, &to).await
 }
 
 /// `/carriers/exotel/{agent}/voice`.
@@ -139,7 +139,7 @@ pub(crate) async fn exotel_agent_voice(
     request: WebhookRequest,
 ) -> Result<Response, ApiError> {
     authorize_exotel(&services, peer, &request.headers)?;
-    exotel_answer(&services, &request, &request.fields(), &agent_id)
+    exotel_answer(&services, &request, &request.fields(), &agent_id).await
 }
 
 /// `/carriers/exotel/{agent}/stream`.
@@ -151,7 +151,7 @@ pub(crate) async fn exotel_stream(
     uri: Uri,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    find_agent(&services, &agent_id)?;
+    find_agent(&services, &agent_id).await?;
     let query = form_fields(uri.query().unwrap_or_default().as_bytes());
     let announced = field(&query, "token")
         .and_then(|token| services.tokens.redeem(super::now(), token))
@@ -194,10 +194,11 @@ fn accept_stream(
     }
 }
 
-fn find_agent(services: &Services, agent_id: &str) -> Result<Arc<Agent>, ApiError> {
+async fn find_agent(services: &Services, agent_id: &str) -> Result<Arc<Agent>, ApiError> {
     services
         .controller
         .find(agent_id)
+        .await
         .map_err(|refusal| match refusal {
             Refusal::UnknownAgent => {
                 ApiError::not_found("agent").hint("GET /v1/agents lists the agents there are")
@@ -220,14 +221,14 @@ fn busy(services: &Services) -> Option<Refusal> {
     (registry.len() >= services.config.server.calls_max).then_some(Refusal::AtCapacity)
 }
 
-fn twilio_answer(
+async fn twilio_answer(
     services: &Services,
     request: &WebhookRequest,
     fields: &[(String, String)],
     called: &str,
 ) -> Response {
     let twiml = |text: String| ([(header::CONTENT_TYPE, "text/xml")], text).into_response();
-    let agent = match services.controller.find(called) {
+    let agent = match services.controller.find(called).await {
         Ok(agent) => agent,
         Err(refusal) => {
             meters::call_refused("twilio", refusal);
@@ -246,13 +247,13 @@ fn twilio_answer(
     twiml(twilio::connect_stream(&url, &[("token", &token)]))
 }
 
-fn exotel_answer(
+async fn exotel_answer(
     services: &Services,
     request: &WebhookRequest,
     fields: &[(String, String)],
     called: &str,
 ) -> Result<Response, ApiError> {
-    let agent = find_agent(services, called)?;
+    let agent = find_agent(services, called).await?;
     let no_room = |refusal| {
         meters::call_refused("exotel", refusal);
         ApiError::new(

@@ -11,6 +11,7 @@ use super::caller::script::Script;
 use super::caller::server_view::ServerView;
 use crate::app::App;
 use crate::config::Config;
+use crate::identity::bootstrap;
 use crate::shutdown::ShutdownSignals;
 use crate::telemetry::tracing;
 
@@ -70,6 +71,11 @@ async fn demo(args: DemoArgs, config: Config) -> anyhow::Result<ExitCode> {
     };
     if !args.once {
         println!("\n{}", app.banner());
+        let services = app.services();
+        let keys = bootstrap::keys(&services.store, &services.identity.vault).await?;
+        for (product, key) in keys {
+            println!("  key   {:<6} x-api-key: {}", product.name(), key.reveal());
+        }
         println!(
             "Call it yourself: a softphone to the SIP address above, or\n  {} call {AGENT} --say \"i'd like to book an appointment\"",
             program()

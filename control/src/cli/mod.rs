@@ -1,8 +1,10 @@
 //! The command line: one file per subcommand.
 
+pub mod admin;
 pub mod call;
 pub mod caller;
 pub mod demo;
+pub mod routes;
 mod serve;
 #[cfg(feature = "embedded-speech")]
 pub mod simulate;
@@ -36,6 +38,11 @@ pub enum Command {
     Serve,
     /// Call an agent over SIP, as a caller would
     Call(Box<call::CallArgs>),
+    /// Show the published routes that are served, or compare them with a list
+    Routes(routes::RoutesArgs),
+    /// Look after accounts
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
     /// Serve and call the clinic agent once, all in this process
     Demo(demo::DemoArgs),
     /// Play simulated calls on a virtual clock and report how the agent takes turns
@@ -67,6 +74,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config),
         Command::Call(args) => call::run(*args, &config),
+        Command::Routes(args) => routes::run(&args),
+        Command::Admin(command) => admin::run(command, &config),
         Command::Demo(args) => demo::run(args, config),
         #[cfg(feature = "embedded-speech")]
         Command::Simulate(args) => simulate::run(args),

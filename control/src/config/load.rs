@@ -228,6 +228,11 @@ fn resolve(file: File, base: &Path) -> Result<Config, ConfigError> {
     Ok(Config {
         data_dir: file.data_dir,
         server,
+        database: file.database,
+        identity: file.identity,
+        openness: file.openness,
+        limits: file.limits,
+        livekit: file.livekit,
         log: file.log,
         sip: file.sip,
         media: file.media,

@@ -17,8 +17,9 @@ use serde::Serialize;
 pub use self::load::{ConfigError, EMBEDDED_WORKFLOW};
 pub use self::secret::Secret;
 pub use self::sections::{
-    AgentLlm, AgentSection, CarriersSection, DirectStreams, ExotelSection, FliteSection,
-    LlmSection, LogFormat, LogSection, MediaSection, NumberSection, OpenAiSection,
+    AgentLlm, AgentSection, CarriersSection, DatabaseSection, DirectStreams, ExotelSection,
+    FliteSection, GoogleSection, IdentitySection, LimitsSection, LivekitSection, LlmSection,
+    LogFormat, LogSection, MediaSection, NumberSection, OpenAiSection, OpennessSection,
     PocketsphinxSection, PortRange, RecordingSection, ServerSection, SipCodec, SipSection,
     SttSection, ToolsSection, TtsSection, TwilioSection, WorkflowSection,
 };
@@ -30,6 +31,16 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// HTTP and the process as a whole.
     pub server: ServerSection,
+    /// Where records are kept.
+    pub database: DatabaseSection,
+    /// Users, sessions and keys.
+    pub identity: IdentitySection,
+    /// Which routes are open as published.
+    pub openness: OpennessSection,
+    /// How often one caller may call.
+    pub limits: LimitsSection,
+    /// LiveKit.
+    pub livekit: LivekitSection,
     /// Logging.
     pub log: LogSection,
     /// SIP.

@@ -45,6 +45,127 @@ impl Default for ServerSection {
     }
 }
 
+/// Where records are kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatabaseSection {
+    /// `postgres://user:password@host/database`; SQLite in the data directory when not given.
+    pub url: Option<Secret>,
+}
+
+/// Users, sessions and keys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IdentitySection {
+    /// Seals the secrets at rest: base64 of 32 bytes. Without it `<data_dir>/master.key` is made.
+    pub master_key: Option<Secret>,
+    /// Secret of an outside issuer of HS256 session tokens (a Supabase project's JWT secret).
+    pub jwt_secret: Option<Secret>,
+    /// Public keys (JWKS) of an outside issuer of ES256 or RS256 session tokens.
+    pub jwks_url: Option<String>,
+    /// `iss` that tokens of the outside issuer must have; any when not given.
+    pub jwt_issuer: Option<String>,
+    /// Whether anybody may sign up.
+    pub signup: bool,
+    /// Origins besides our own whose pages may use the cookie session.
+    pub allowed_origins: Vec<String>,
+    /// Sign-in with Google, or another OpenID provider that speaks the same.
+    pub google: GoogleSection,
+}
+
+impl Default for IdentitySection {
+    fn default() -> Self {
+        Self {
+            master_key: None,
+            jwt_secret: None,
+            jwks_url: None,
+            jwt_issuer: None,
+            signup: true,
+            allowed_origins: Vec::new(),
+            google: GoogleSection::default(),
+        }
+    }
+}
+
+/// Sign-in with Google.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GoogleSection {
+    /// OAuth client id; without it nobody can sign in with Google.
+    pub client_id: Option<String>,
+    /// Secret of that client, for signing in with a `code`.
+    pub client_secret: Option<Secret>,
+    /// Where the code was asked for from.
+    pub redirect_uri: Option<String>,
+    /// `iss` of its tokens.
+    pub issuer: String,
+    /// Where a code is exchanged.
+    pub token_url: String,
+    /// Its public keys.
+    pub jwks_url: String,
+}
+
+impl Default for GoogleSection {
+    fn default() -> Self {
+        Self {
+            client_id: None,
+            client_secret: None,
+            redirect_uri: None,
+            issuer: "https://accounts.google.com".to_owned(),
+            token_url: "https://oauth2.googleapis.com/token".to_owned(),
+            jwks_url: "https://www.googleapis.com/oauth2/v3/certs".to_owned(),
+        }
+    }
+}
+
+/// Routes that are published without credentials. Each switch restores that openness; rate limits
+/// hold either way.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpennessSection {
+    /// Kupe: the search routes for every agent, not only for public ones.
+    pub kupe: bool,
+    /// Vaani: call tokens for every agent, number search and the workload for everybody.
+    pub vaani: bool,
+}
+
+/// How often one caller may call.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSection {
+    /// Requests of one user or key in general; twice as many at once.
+    pub requests_per_second: u32,
+    /// Logins, sign-ups and mails asked for from one address.
+    pub logins_per_minute: u32,
+    /// Requests from one address to what needs no credential.
+    pub open_per_minute: u32,
+    /// Exports asked for from one address.
+    pub exports_per_minute: u32,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            requests_per_second: 100,
+            logins_per_minute: 10,
+            open_per_minute: 60,
+            exports_per_minute: 10,
+        }
+    }
+}
+
+/// A LiveKit server.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LivekitSection {
+    /// `wss://…`, told to clients with their token.
+    pub url: Option<String>,
+    /// Key of tokens and webhooks.
+    pub api_key: Option<String>,
+    /// Secret of that key.
+    pub api_secret: Option<Secret>,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -471,6 +592,11 @@ pub struct NumberSection {
 pub(crate) struct File {
     pub(crate) data_dir: PathBuf,
     pub(crate) server: ServerSection,
+    pub(crate) database: DatabaseSection,
+    pub(crate) identity: IdentitySection,
+    pub(crate) openness: OpennessSection,
+    pub(crate) limits: LimitsSection,
+    pub(crate) livekit: LivekitSection,
     pub(crate) log: LogSection,
     pub(crate) sip: SipSection,
     pub(crate) media: MediaSection,
@@ -490,6 +616,11 @@ impl Default for File {
         Self {
             data_dir: PathBuf::from("./samvad-data"),
             server: ServerSection::default(),
+            database: DatabaseSection::default(),
+            identity: IdentitySection::default(),
+            openness: OpennessSection::default(),
+            limits: LimitsSection::default(),
+            livekit: LivekitSection::default(),
             log: LogSection::default(),
             sip: SipSection::default(),
             media: MediaSection::default(),

@@ -3,12 +3,10 @@
 use async_trait::async_trait;
 use pipeline::llm::records::{Collection, Fields, Record, RecordError, RecordStore};
 use serde_json::Value;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
 use crate::clock::now_us;
-use crate::store::{Store, StoreError};
+use crate::store::{Connection, Row, Store, StoreError, Tenant, sql};
 
 /// Records looked through for one `find`; the collections of workflows are small.
 const SCAN_MAX: i64 = 10_000;
@@ -19,13 +17,35 @@ const NAME_LEN_MAX: usize = 100;
 #[derive(Clone, Debug)]
 pub struct StoredRecords {
     store: Store,
+    /// Before the names of collections: those of one tenant are not another's.
+    prefix: String,
 }
 
 impl StoredRecords {
-    /// In `store`.
+    /// Those of agents in the configuration.
     #[must_use]
     pub const fn new(store: Store) -> Self {
-        Self { store }
+        Self {
+            store,
+            prefix: String::new(),
+        }
+    }
+
+    /// Those of a tenant's agents.
+    #[must_use]
+    pub fn of(store: Store, tenant: Tenant) -> Self {
+        Self {
+            store,
+            prefix: format!("{}/", tenant.organisation()),
+        }
+    }
+
+    /// The collection under the name it has in the store.
+    fn own(&self, collection: &Collection) -> Result<Collection, RecordError> {
+        check_name(collection)?;
+        let mut own = collection.clone();
+        own.name.insert_str(0, &self.prefix);
+        Ok(own)
     }
 }
 
@@ -41,17 +61,10 @@ impl From<StoreError> for Refused {
     }
 }
 
-impl From<sqlx::Error> for Refused {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
 #[async_trait]
 impl RecordStore for StoredRecords {
     async fn create(&self, collection: &Collection, fields: Fields) -> Result<Record, RecordError> {
-        check_name(collection)?;
-        let collection = collection.clone();
+        let collection = self.own(collection)?;
         let id = Uuid::now_v7().to_string();
         let written = self.store.write(move |conn| {
             Box::pin(async move {
@@ -68,14 +81,13 @@ impl RecordStore for StoredRecords {
         filter: &Fields,
         limit: usize,
     ) -> Result<Vec<Record>, RecordError> {
-        let rows = sqlx::query(
-            "SELECT id, fields FROM records WHERE collection = ?1 ORDER BY id LIMIT ?2",
-        )
-        .bind(&collection.name)
-        .bind(SCAN_MAX)
-        .fetch_all(self.store.readers())
-        .await
-        .map_err(|error| RecordError::Storage(error.to_string()))?;
+        let select = "SELECT id, fields FROM records WHERE collection = $1 ORDER BY id LIMIT $2";
+        let query = sql(select).bind(&self.own(collection)?.name).bind(SCAN_MAX);
+        let rows = self
+            .store
+            .fetch_all(query)
+            .await
+            .map_err(|error| RecordError::Storage(error.to_string()))?;
         let mut found = Vec::new();
         for row in &rows {
             let record = record(row).map_err(|error| RecordError::Storage(error.to_string()))?;
@@ -98,7 +110,7 @@ impl RecordStore for StoredRecords {
         id: &str,
         changes: Fields,
     ) -> Result<Record, RecordError> {
-        let (collection, id) = (collection.clone(), id.to_owned());
+        let (collection, id) = (self.own(collection)?, id.to_owned());
         let written = self.store.write(move |conn| {
             Box::pin(async move { undo_on_refusal(update(conn, &collection, &id, changes).await) })
         });
@@ -106,20 +118,20 @@ impl RecordStore for StoredRecords {
     }
 
     async fn delete(&self, collection: &Collection, id: &str) -> Result<(), RecordError> {
-        let (collection, id) = (collection.name.clone(), id.to_owned());
+        let (collection, id) = (self.own(collection)?.name, id.to_owned());
         let written = self.store.write(move |conn| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM record_keys WHERE record_id = ?1 AND collection = ?2")
+                sql("DELETE FROM record_keys WHERE record_id = $1 AND collection = $2")
                     .bind(&id)
                     .bind(&collection)
                     .execute(&mut *conn)
                     .await?;
-                let deleted = sqlx::query("DELETE FROM records WHERE id = ?1 AND collection = ?2")
+                let deleted = sql("DELETE FROM records WHERE id = $1 AND collection = $2")
                     .bind(&id)
                     .bind(&collection)
                     .execute(conn)
                     .await?;
-                Ok(if deleted.rows_affected() == 0 {
+                Ok(if deleted == 0 {
                     Err(RecordError::NotFound)
                 } else {
                     Ok(())
@@ -140,24 +152,24 @@ pub async fn list(
     after: Option<&str>,
     limit: u32,
 ) -> Result<Vec<Record>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT id, fields FROM records WHERE collection = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+    let rows = sql(
+        "SELECT id, fields FROM records WHERE collection = $1 AND id > $2 ORDER BY id LIMIT $3",
     )
     .bind(collection)
     .bind(after.unwrap_or_default())
     .bind(i64::from(limit))
-    .fetch_all(store.readers())
+    .fetch_all(&mut store.read().await?)
     .await?;
     rows.iter().map(record).collect()
 }
 
 async fn create(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     collection: &Collection,
     id: &str,
     fields: &Fields,
 ) -> Result<(), Refused> {
-    sqlx::query("INSERT INTO records (id, collection, fields, created_at) VALUES (?1, ?2, ?3, ?4)")
+    sql("INSERT INTO records (id, collection, fields, created_at) VALUES ($1, $2, $3, $4)")
         .bind(id)
         .bind(&collection.name)
         .bind(Value::Object(fields.clone()).to_string())
@@ -168,12 +180,12 @@ async fn create(
 }
 
 async fn update(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     collection: &Collection,
     id: &str,
     changes: Fields,
 ) -> Result<Record, Refused> {
-    let row = sqlx::query("SELECT id, fields FROM records WHERE id = ?1 AND collection = ?2")
+    let row = sql("SELECT id, fields FROM records WHERE id = $1 AND collection = $2")
         .bind(id)
         .bind(&collection.name)
         .fetch_optional(&mut *conn)
@@ -187,12 +199,12 @@ async fn update(
             record.fields.insert(name, value);
         }
     }
-    sqlx::query("UPDATE records SET fields = ?2 WHERE id = ?1")
+    sql("UPDATE records SET fields = $2 WHERE id = $1")
         .bind(id)
         .bind(Value::Object(record.fields.clone()).to_string())
         .execute(&mut *conn)
         .await?;
-    sqlx::query("DELETE FROM record_keys WHERE record_id = ?1")
+    sql("DELETE FROM record_keys WHERE record_id = $1")
         .bind(id)
         .execute(&mut *conn)
         .await?;
@@ -201,7 +213,7 @@ async fn update(
 }
 
 async fn insert_keys(
-    conn: &mut SqliteConnection,
+    conn: &mut Connection,
     collection: &Collection,
     id: &str,
     fields: &Fields,
@@ -210,17 +222,16 @@ async fn insert_keys(
         let Some(values) = Collection::key_values(key, fields) else {
             continue;
         };
-        let inserted = sqlx::query(
+        let inserted = sql(
             "INSERT INTO record_keys (collection, key_fields, key_values, record_id) \
-             VALUES (?1, ?2, ?3, ?4)",
+             VALUES ($1, $2, $3, $4)",
         )
         .bind(&collection.name)
         .bind(serde_json::json!(key).to_string())
         .bind(Value::Array(values).to_string())
         .bind(id)
         .execute(&mut *conn)
-        .await
-        .map_err(StoreError::from);
+        .await;
         match inserted {
             Ok(_) => {}
             Err(error) if error.is_unique_violation() => {
@@ -258,16 +269,17 @@ fn check_name(collection: &Collection) -> Result<(), RecordError> {
     Ok(())
 }
 
-fn record(row: &SqliteRow) -> Result<Record, StoreError> {
-    let fields: String = row.try_get("fields")?;
+fn record(row: &Row) -> Result<Record, StoreError> {
+    let fields: String = row.get("fields")?;
     Ok(Record {
-        id: row.try_get("id")?,
+        id: row.get("id")?,
         fields: serde_json::from_str(&fields).map_err(|_| StoreError::Malformed("record"))?,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::store::testing::on_both_databases;
     use serde_json::json;
 
     use super::*;
@@ -283,90 +295,83 @@ mod tests {
         }
     }
 
-    async fn records() -> (tempfile::TempDir, StoredRecords) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("test.db")).await.unwrap();
-        (dir, StoredRecords::new(store))
-    }
-
-    #[tokio::test]
-    async fn of_two_racing_for_one_slot_exactly_one_wins() {
-        let (_dir, records) = records().await;
-        let collection = appointments();
-        let slot = fields(json!({"date": "2030-01-01", "time": "10:00"}));
-        let tries = (0..20).map(|_| records.create(&collection, slot.clone()));
-        let outcomes = futures_util::future::join_all(tries).await;
-        assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1);
-        let conflict = RecordError::Conflict {
-            key: vec!["date".to_owned(), "time".to_owned()],
-        };
-        assert_eq!(
-            outcomes
-                .iter()
-                .filter(|o| **o == Err(conflict.clone()))
-                .count(),
-            19
-        );
-        let all = list(&records.store, "appointments", None, 50)
-            .await
-            .unwrap();
-        assert_eq!(all.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_refused_update_leaves_the_record_as_it_was() {
-        let (_dir, records) = records().await;
-        let collection = appointments();
-        let at = |time: &str| fields(json!({"date": "2030-01-01", "time": time, "name": "A"}));
-        let first = records.create(&collection, at("10:00")).await.unwrap();
-        let second = records.create(&collection, at("11:00")).await.unwrap();
-        let to_ten = fields(json!({"time": "10:00"}));
-        let refused = records
-            .update(&collection, &second.id, to_ten.clone())
-            .await;
-        assert!(matches!(refused, Err(RecordError::Conflict { .. })));
-        let found = records
-            .find(&collection, &fields(json!({"time": "11:00"})), 5)
-            .await
-            .unwrap();
-        assert_eq!(found, std::slice::from_ref(&second));
-        records.delete(&collection, &first.id).await.unwrap();
-        let moved = records
-            .update(&collection, &second.id, to_ten)
-            .await
-            .unwrap();
-        assert_eq!(moved.fields["time"], "10:00");
-        let unnamed = fields(json!({"name": null}));
-        let unnamed = records
-            .update(&collection, &second.id, unnamed)
-            .await
-            .unwrap();
-        assert!(!unnamed.fields.contains_key("name"));
-        let gone = records.delete(&collection, &first.id).await;
-        assert_eq!(gone, Err(RecordError::NotFound));
-        let gone = records.update(&collection, "x", Fields::new()).await;
-        assert_eq!(gone, Err(RecordError::NotFound));
-    }
-
-    #[tokio::test]
-    async fn a_key_with_a_missing_field_binds_nothing() {
-        let (_dir, records) = records().await;
-        let open = fields(json!({"date": "2030-01-01"}));
-        for _ in 0..2 {
-            records.create(&appointments(), open.clone()).await.unwrap();
-        }
-        let found = records.find(&appointments(), &open, 1).await.unwrap();
-        assert_eq!(found.len(), 1);
-        let other = Collection {
-            name: "other".to_owned(),
-            unique: Vec::new(),
-        };
-        assert!(
-            records
-                .find(&other, &Fields::new(), 5)
+    on_both_databases! {
+        async fn of_two_racing_for_one_slot_exactly_one_wins(store) {
+            let records = StoredRecords::new(store);
+            let collection = appointments();
+            let slot = fields(json!({"date": "2030-01-01", "time": "10:00"}));
+            let tries = (0..20).map(|_| records.create(&collection, slot.clone()));
+            let outcomes = futures_util::future::join_all(tries).await;
+            assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1);
+            let conflict = RecordError::Conflict {
+                key: vec!["date".to_owned(), "time".to_owned()],
+            };
+            assert_eq!(
+                outcomes
+                    .iter()
+                    .filter(|o| **o == Err(conflict.clone()))
+                    .count(),
+                19
+            );
+            let all = list(&records.store, "appointments", None, 50)
                 .await
-                .unwrap()
-                .is_empty()
-        );
+                .unwrap();
+            assert_eq!(all.len(), 1);
+        }
+
+        async fn a_refused_update_leaves_the_record_as_it_was(store) {
+            let records = StoredRecords::new(store);
+            let collection = appointments();
+            let at = |time: &str| fields(json!({"date": "2030-01-01", "time": time, "name": "A"}));
+            let first = records.create(&collection, at("10:00")).await.unwrap();
+            let second = records.create(&collection, at("11:00")).await.unwrap();
+            let to_ten = fields(json!({"time": "10:00"}));
+            let refused = records
+                .update(&collection, &second.id, to_ten.clone())
+                .await;
+            assert!(matches!(refused, Err(RecordError::Conflict { .. })));
+            let found = records
+                .find(&collection, &fields(json!({"time": "11:00"})), 5)
+                .await
+                .unwrap();
+            assert_eq!(found, std::slice::from_ref(&second));
+            records.delete(&collection, &first.id).await.unwrap();
+            let moved = records
+                .update(&collection, &second.id, to_ten)
+                .await
+                .unwrap();
+            assert_eq!(moved.fields["time"], "10:00");
+            let unnamed = fields(json!({"name": null}));
+            let unnamed = records
+                .update(&collection, &second.id, unnamed)
+                .await
+                .unwrap();
+            assert!(!unnamed.fields.contains_key("name"));
+            let gone = records.delete(&collection, &first.id).await;
+            assert_eq!(gone, Err(RecordError::NotFound));
+            let gone = records.update(&collection, "x", Fields::new()).await;
+            assert_eq!(gone, Err(RecordError::NotFound));
+        }
+
+        async fn a_key_with_a_missing_field_binds_nothing(store) {
+            let records = StoredRecords::new(store);
+            let open = fields(json!({"date": "2030-01-01"}));
+            for _ in 0..2 {
+                records.create(&appointments(), open.clone()).await.unwrap();
+            }
+            let found = records.find(&appointments(), &open, 1).await.unwrap();
+            assert_eq!(found.len(), 1);
+            let other = Collection {
+                name: "other".to_owned(),
+                unique: Vec::new(),
+            };
+            assert!(
+                records
+                    .find(&other, &Fields::new(), 5)
+                    .await
+                    .unwrap()
+                    .is_empty()
+            );
+        }
     }
 }

@@ -54,7 +54,7 @@ pub async fn accept_calls(services: Arc<Services>, mut incoming: mpsc::Receiver<
 
 async fn take(services: Arc<Services>, call: IncomingCall) {
     let called = call.uri().user().unwrap_or_default();
-    let prepared = prepare(&services, &call, &called);
+    let prepared = prepare(&services, &call, &called).await;
     let (agent, admission, ports, local, negotiated) = match prepared {
         Ok(prepared) => prepared,
         Err(refusal) => return refuse(&services, call, refusal, &called).await,
@@ -82,12 +82,16 @@ type Prepared = (
 );
 
 /// Everything that can refuse a call, before anything is promised.
-fn prepare(services: &Services, call: &IncomingCall, called: &str) -> Result<Prepared, Refusal> {
+async fn prepare(
+    services: &Services,
+    call: &IncomingCall,
+    called: &str,
+) -> Result<Prepared, Refusal> {
     let refused = |refusal| {
         meters::call_refused(CARRIER, refusal);
         refusal
     };
-    let (agent, admission) = services.controller.admit(called, CARRIER)?;
+    let (agent, admission) = services.controller.admit(called, CARRIER).await?;
     let bind = services.config.media.rtp_bind;
     let ports = services.engine.reserve_rtp(bind).map_err(|error| {
         tracing::warn!(%error, "no rtp ports for a call");

@@ -3,29 +3,54 @@
 //! Each product area keeps its statements in its own file and hands them here. Statements stay
 //! within the SQL that SQLite and PostgreSQL share, as far as that is cheap.
 
+pub mod connection;
+pub mod query;
+pub mod tenant;
+#[cfg(test)]
+pub(crate) mod testing;
 mod writer;
 
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, SqlSafeStr};
+use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr};
 use tokio::sync::{mpsc, oneshot};
 
-use self::writer::{Job, TypedJob};
+pub use self::connection::{Connection, Dialect};
+pub use self::query::{Query, Row, Value, sql};
+pub use self::tenant::Tenant;
 
+use self::connection::Inner;
+use self::writer::{Job, TypedJob};
+use crate::config::Config;
+
+/// Name of the SQLite database within the data directory.
+const DATABASE: &str = "samvad.db";
 /// Writes that may wait for the writer; a sender beyond that waits itself.
 pub const WRITE_CAPACITY: usize = 1024;
-/// Connections that read at a time.
+/// Connections that read SQLite at a time.
 const READERS: u32 = 4;
-/// The migrations in order; numbers are never reused.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "calls", include_str!("../../migrations/0001_calls.sql"))];
+/// Connections to PostgreSQL.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// Longest wait for a connection; then the request fails rather than queues without end.
+const ACQUIRE_MAX: Duration = Duration::from_secs(10);
+/// The migrations in order; numbers are never reused. Written for SQLite; see [`for_postgres`].
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "calls", include_str!("../../migrations/0001_calls.sql")),
+    (
+        2,
+        "domain",
+        include_str!("../../migrations/0002_domain.sql"),
+    ),
+];
 
 /// Why something was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +71,12 @@ pub enum StoreError {
     /// A record was refused; nothing was written.
     #[error(transparent)]
     Refused(pipeline::llm::records::RecordError),
+    /// The job was declined for a reason of its own; nothing was written.
+    #[error("declined: {}", .0.message)]
+    Declined(Box<crate::api::failure::Failure>),
+    /// Text with U+0000 in it.
+    #[error("text with a NUL character cannot be stored")]
+    Unstorable,
     /// A stored value is not what this version writes.
     #[error("stored {0} is malformed")]
     Malformed(&'static str),
@@ -60,14 +91,39 @@ impl StoreError {
 }
 
 /// The database. Cloneable.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
-    writes: mpsc::Sender<Box<dyn Job>>,
-    readers: SqlitePool,
+    backend: Backend,
+}
+
+#[derive(Clone)]
+enum Backend {
+    Sqlite {
+        writes: mpsc::Sender<Box<dyn Job>>,
+        readers: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.dialect()).finish()
+    }
 }
 
 impl Store {
-    /// Opens the database at `path`, creating and migrating it as needed.
+    /// The configured database: PostgreSQL where there is a URL, else SQLite in the data directory.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is newer than this program.
+    pub async fn of(config: &Config) -> Result<Self, StoreError> {
+        match &config.database.url {
+            Some(url) => Self::connect(url.reveal()).await,
+            None => Self::open(&config.data_dir.join(DATABASE)).await,
+        }
+    }
+
+    /// Opens the SQLite database at `path`, creating and migrating it as needed.
     ///
     /// # Errors
     /// When the file cannot be opened or is newer than this program.
@@ -82,65 +138,165 @@ impl Store {
             .busy_timeout(Duration::from_secs(5))
             .disable_statement_logging();
         let mut writer = options.connect().await?;
-        migrator().run(&mut writer).await?;
+        migrator(Dialect::Sqlite).run(&mut writer).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_MAX)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
         let (writes, jobs) = mpsc::channel(WRITE_CAPACITY);
-        tokio::spawn(writer::run(writer, jobs));
-        Ok(Self { writes, readers })
+        tokio::spawn(writer::run(Connection(Inner::Sqlite(writer)), jobs));
+        Ok(Self {
+            backend: Backend::Sqlite { writes, readers },
+        })
     }
 
-    /// Runs `job` in the next group and answers once the group is on disk. A job that fails
-    /// changes nothing, and does not spoil the others of its group.
+    /// Connects to the PostgreSQL database at `url` (`postgres://…`), migrating it as needed.
+    ///
+    /// # Errors
+    /// When it cannot be reached or is newer than this program.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_MAX)
+            .connect_with(options)
+            .await?;
+        migrator(Dialect::Postgres).run(&pool).await?;
+        Ok(Self {
+            backend: Backend::Postgres(pool),
+        })
+    }
+
+    /// Runs `job` as one transaction and answers once it is on disk. On SQLite jobs are committed
+    /// in groups; a job that fails changes nothing, and does not spoil the others of its group.
     ///
     /// # Errors
     /// The job's own, or [`StoreError::Commit`] when the group failed.
     pub async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>>
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, StoreError>>
             + Send
             + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        self.writes
-            .send(Box::new(TypedJob::new(job, reply)))
-            .await
-            .map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        match &self.backend {
+            Backend::Sqlite { writes, .. } => {
+                let (reply, answer) = oneshot::channel();
+                writes
+                    .send(Box::new(TypedJob::new(job, reply)))
+                    .await
+                    .map_err(|_| StoreError::Closed)?;
+                answer.await.map_err(|_| StoreError::Closed)?
+            }
+            Backend::Postgres(pool) => {
+                let connection = Connection(Inner::Postgres(pool.acquire().await?));
+                // A task of its own: a request that goes away does not stop a write half-way.
+                let written = tokio::spawn(writer::run_alone(connection, job));
+                written.await.map_err(|_| StoreError::Closed)?
+            }
+        }
     }
 
-    /// Connections for reading.
+    /// Runs one statement as a write of its own and tells how many rows it changed.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn execute(&self, query: Query) -> Result<u64, StoreError> {
+        self.write(move |conn| Box::pin(query.execute(conn))).await
+    }
+
+    /// A connection for reading.
+    ///
+    /// # Errors
+    /// When none becomes free in time.
+    pub async fn read(&self) -> Result<Connection, StoreError> {
+        Ok(Connection(match &self.backend {
+            Backend::Sqlite { readers, .. } => Inner::SqliteReader(readers.acquire().await?),
+            Backend::Postgres(pool) => Inner::Postgres(pool.acquire().await?),
+        }))
+    }
+
+    /// Reads all rows of a SELECT.
+    ///
+    /// # Errors
+    /// When the database refuses or fails.
+    pub async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        query.fetch_all(&mut self.read().await?).await
+    }
+
+    /// Reads the first row of a SELECT.
+    ///
+    /// # Errors
+    /// When the database refuses or fails.
+    pub async fn fetch_optional(&self, query: Query) -> Result<Option<Row>, StoreError> {
+        query.fetch_optional(&mut self.read().await?).await
+    }
+
+    /// Reads the only row of an aggregate.
+    ///
+    /// # Errors
+    /// When the database refuses or fails.
+    pub async fn fetch_one(&self, query: Query) -> Result<Row, StoreError> {
+        query.fetch_one(&mut self.read().await?).await
+    }
+
+    /// Which database it is.
     #[must_use]
-    pub const fn readers(&self) -> &SqlitePool {
-        &self.readers
+    pub const fn dialect(&self) -> Dialect {
+        match self.backend {
+            Backend::Sqlite { .. } => Dialect::Sqlite,
+            Backend::Postgres(_) => Dialect::Postgres,
+        }
     }
 
     /// Writes that wait now.
     #[must_use]
     pub fn queue_len(&self) -> usize {
-        self.writes.max_capacity() - self.writes.capacity()
+        match &self.backend {
+            Backend::Sqlite { writes, .. } => writes.max_capacity() - writes.capacity(),
+            Backend::Postgres(_) => 0,
+        }
     }
 
-    /// Whether the writer runs.
+    /// Whether writes are taken.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        !self.writes.is_closed()
+        match &self.backend {
+            Backend::Sqlite { writes, .. } => !writes.is_closed(),
+            Backend::Postgres(pool) => !pool.is_closed(),
+        }
     }
 }
 
-fn migrator() -> Migrator {
+/// Pattern of LIKE (with `ESCAPE '!'`) for lower-case text that contains `text`.
+#[must_use]
+pub fn contains(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+fn migrator(dialect: Dialect) -> Migrator {
     Migrator::with_migrations(
         MIGRATIONS
             .iter()
             .map(|&(version, description, sql)| {
+                let text = match dialect {
+                    Dialect::Sqlite => sql.into_sql_str(),
+                    Dialect::Postgres => AssertSqlSafe(for_postgres(sql)).into_sql_str(),
+                };
                 Migration::new(
                     version,
                     description.into(),
                     MigrationType::Simple,
-                    sql.into_sql_str(),
+                    text,
                     false,
                 )
             })
@@ -148,9 +304,26 @@ fn migrator() -> Migrator {
     )
 }
 
+/// The schema in PostgreSQL's words: types are named differently, and its tables are strict anyway.
+/// Text is compared byte by byte, as SQLite does, whatever the database's locale.
+fn for_postgres(schema: &str) -> String {
+    let mut out = String::with_capacity(schema.len() + 512);
+    for line in schema.lines() {
+        let statement = line.split("--").next().unwrap_or_default();
+        let statement = statement
+            .replace(") STRICT;", ");")
+            .replace(" INTEGER", " BIGINT")
+            .replace(" BLOB", " BYTEA")
+            .replace(" TEXT", " TEXT COLLATE \"C\"");
+        out.push_str(&statement);
+        out.push('\n');
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
-    use sqlx::Row;
+    use crate::store::testing::on_both_databases;
 
     use super::*;
 
@@ -165,7 +338,7 @@ mod tests {
         store
             .write(move |conn| {
                 Box::pin(async move {
-                    sqlx::query("INSERT INTO boots (id, started_at) VALUES (?1, 1)")
+                    sql("INSERT INTO boots (id, started_at) VALUES ($1, 1)")
                         .bind(id)
                         .execute(conn)
                         .await?;
@@ -176,58 +349,51 @@ mod tests {
     }
 
     async fn count(store: &Store) -> i64 {
-        sqlx::query("SELECT count(*) FROM boots")
-            .fetch_one(store.readers())
-            .await
-            .unwrap()
-            .get(0)
+        let row = store.fetch_one(sql("SELECT count(*) AS n FROM boots"));
+        row.await.unwrap().get("n").unwrap()
     }
 
-    #[tokio::test]
-    async fn a_failing_write_spoils_no_other_of_its_group() {
-        let (_dir, store) = store().await;
-        let results =
-            futures_util::future::join_all(["a", "b", "a", "c", "b"].map(|id| insert(&store, id)))
-                .await;
-        let failed: Vec<bool> = results.iter().map(Result::is_err).collect();
-        assert_eq!(failed, [false, false, true, false, true]);
-        assert!(
-            results[2]
-                .as_ref()
-                .is_err_and(StoreError::is_unique_violation)
-        );
-        assert_eq!(count(&store).await, 3);
-    }
-
-    #[tokio::test]
-    async fn many_writes_share_commits_and_all_are_readable_once_answered() {
-        let (_dir, store) = store().await;
-        let writes = (0..1000).map(|i| {
-            let store = store.clone();
-            async move { insert(&store, &format!("{i:04}")).await }
-        });
-        for result in futures_util::future::join_all(writes).await {
-            result.unwrap();
+    on_both_databases! {
+        async fn a_failing_write_spoils_no_other_of_its_group(store) {
+            let results =
+                futures_util::future::join_all(["a", "b", "a", "c", "b"].map(|id| insert(&store, id)))
+                    .await;
+            let failed: Vec<bool> = results.iter().map(Result::is_err).collect();
+            assert_eq!(failed, [false, false, true, false, true]);
+            assert!(
+                results[2]
+                    .as_ref()
+                    .is_err_and(StoreError::is_unique_violation)
+            );
+            assert_eq!(count(&store).await, 3);
         }
-        assert_eq!(count(&store).await, 1000);
-        assert_eq!(store.queue_len(), 0);
-    }
 
-    #[tokio::test]
-    async fn an_abandoned_write_rolls_back_alone() {
-        let (_dir, store) = store().await;
-        let outcome: Result<(), StoreError> = store
-            .write(|conn| {
-                Box::pin(async move {
-                    sqlx::query("INSERT INTO boots (id, started_at) VALUES ('x', 1)")
-                        .execute(conn)
-                        .await?;
-                    Err(StoreError::Malformed("test"))
+        async fn many_writes_share_commits_and_all_are_readable_once_answered(store) {
+            let writes = (0..1000).map(|i| {
+                let store = store.clone();
+                async move { insert(&store, &format!("{i:04}")).await }
+            });
+            for result in futures_util::future::join_all(writes).await {
+                result.unwrap();
+            }
+            assert_eq!(count(&store).await, 1000);
+            assert_eq!(store.queue_len(), 0);
+        }
+
+        async fn an_abandoned_write_rolls_back_alone(store) {
+            let outcome: Result<(), StoreError> = store
+                .write(|conn| {
+                    Box::pin(async move {
+                        sql("INSERT INTO boots (id, started_at) VALUES ('x', 1)")
+                            .execute(conn)
+                            .await?;
+                        Err(StoreError::Malformed("test"))
+                    })
                 })
-            })
-            .await;
-        assert!(matches!(outcome, Err(StoreError::Malformed("test"))));
-        assert_eq!(count(&store).await, 0);
+                .await;
+            assert!(matches!(outcome, Err(StoreError::Malformed("test"))));
+            assert_eq!(count(&store).await, 0);
+        }
     }
 
     #[tokio::test]

@@ -5,10 +5,11 @@ use std::panic::AssertUnwindSafe;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
+use super::connection::Connection;
+use super::query::sql;
 
 /// Most jobs in one commit.
 pub(crate) const GROUP_MAX: usize = 256;
@@ -17,7 +18,7 @@ pub(crate) const GROUP_MAX: usize = 256;
 #[async_trait]
 pub(crate) trait Job: Send {
     /// Does the work; `false` when it failed and must be undone.
-    async fn run(&mut self, connection: &mut SqliteConnection) -> bool;
+    async fn run(&mut self, connection: &mut Connection) -> bool;
     /// Tells the sender: its own result, or why the group failed.
     fn answer(self: Box<Self>, commit: Result<(), String>);
 }
@@ -42,9 +43,9 @@ impl<T, F> TypedJob<T, F> {
 impl<T, F> Job for TypedJob<T, F>
 where
     T: Send,
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+    F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
 {
-    async fn run(&mut self, connection: &mut SqliteConnection) -> bool {
+    async fn run(&mut self, connection: &mut Connection) -> bool {
         let Some(work) = self.work.take() else {
             return false;
         };
@@ -68,7 +69,7 @@ where
     }
 }
 
-pub(crate) async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+pub(crate) async fn run(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while jobs.recv_many(&mut group, GROUP_MAX).await > 0 {
         let commit = commit_group(&mut connection, &mut group)
@@ -86,9 +87,9 @@ pub(crate) async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiv
 }
 
 async fn commit_group(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     group: &mut [Box<dyn Job>],
-) -> Result<(), sqlx::Error> {
+) -> Result<(), StoreError> {
     // Taking the write lock at once avoids the failure of a late upgrade.
     execute(connection, "BEGIN IMMEDIATE").await?;
     for job in group.iter_mut() {
@@ -101,9 +102,26 @@ async fn commit_group(
     execute(connection, "COMMIT").await
 }
 
-async fn execute(
-    connection: &mut SqliteConnection,
-    statement: &'static str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(statement).execute(connection).await.map(drop)
+async fn execute(connection: &mut Connection, statement: &'static str) -> Result<(), StoreError> {
+    sql(statement).execute(connection).await.map(drop)
+}
+
+/// One job in a transaction of its own: PostgreSQL groups the commits of its connections itself.
+pub(crate) async fn run_alone<T>(
+    mut connection: Connection,
+    job: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    execute(&mut connection, "BEGIN").await?;
+    let done = AssertUnwindSafe(job(&mut connection)).catch_unwind().await;
+    match done.unwrap_or(Err(StoreError::Commit("the write panicked".to_owned()))) {
+        Ok(value) => {
+            let committed = execute(&mut connection, "COMMIT").await;
+            committed.map_err(|error| StoreError::Commit(error.to_string()))?;
+            Ok(value)
+        }
+        Err(error) => {
+            execute(&mut connection, "ROLLBACK").await?;
+            Err(error)
+        }
+    }
 }

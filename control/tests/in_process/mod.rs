@@ -105,6 +105,7 @@ fn greeter(model: ScriptedModel) -> Agent {
     Agent {
         id: "greeter".to_owned(),
         name: "Greeter".to_owned(),
+        organisation: Agent::CONFIGURED,
         profile: AgentProfile {
             first_message: None,
             model_opens: true,

@@ -1,0 +1,31 @@
+//! The voice-agent platform's routes.
+
+mod agent_schema;
+mod agents;
+mod api_keys;
+mod call_analytics;
+mod flags;
+mod phone;
+mod providers;
+mod service;
+mod workflows;
+
+use super::route::Route;
+
+pub(super) use self::agent_schema::resolve_parts;
+pub(super) use self::workflows::MESSAGE;
+
+/// The rows of this surface.
+pub(super) fn routes() -> Vec<Route> {
+    [
+        service::routes(),
+        phone::routes(),
+        agents::routes(),
+        workflows::routes(),
+        providers::routes(),
+        call_analytics::routes(),
+        flags::routes(),
+        api_keys::routes(),
+    ]
+    .concat()
+}
