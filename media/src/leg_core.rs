@@ -13,6 +13,15 @@ use crate::session_events::EventBacklog;
 use crate::session_inbound::{Inbound, Run, record};
 use crate::session_outbound::Outbound;
 
+/// Speech probability from which a frame may be the first of an utterance; far below the onset
+/// threshold of any conversation.
+const VOICE_TRACE: f32 = 0.15;
+/// Frames of a pause after which nothing can depend on the next frame alone: 4 s, longer than any
+/// wait for the end of a turn.
+const LONG_PAUSE_FRAMES: u32 = 200;
+/// Frames handed over at a time in a long pause: 100 ms.
+const FRAMES_PER_WAKE: u32 = 5;
+
 /// The parts of a leg that its link works with.
 #[derive(Debug)]
 pub(crate) struct LegCore {
@@ -29,6 +38,7 @@ pub(crate) struct LegCore {
     pub(crate) watch: MediaWatch,
     /// Something was queued for the conversation.
     pub(crate) wake: bool,
+    quiet: Quiet,
 }
 
 impl LegCore {
@@ -51,6 +61,7 @@ impl LegCore {
             statistics: LegStatistics::default(),
             watch: MediaWatch::new(limits, origin),
             wake: false,
+            quiet: Quiet::default(),
         }
     }
 
@@ -74,7 +85,9 @@ impl LegCore {
             let position = run.position.max(end);
             record(tap, Channel::Caller, position, native, run.pcm);
         }
-        self.wake |= self.inbound.take(run, &mut self.port.frames);
+        if self.inbound.take(run, &mut self.port.frames) {
+            self.wake |= self.quiet.is_worth_waking(self.inbound.voice());
+        }
     }
 
     /// Notes audio that goes out at `position`, as the echo's reference.
@@ -102,6 +115,34 @@ impl LegCore {
             echo: self.inbound.echo.as_ref().map(|echo| echo.report()),
             ..self.statistics
         }
+    }
+}
+
+/// Decides when the conversation is woken for a frame: for each while somebody speaks or has just
+/// spoken, for a few at a time when a pause has become long. Waking a task costs as much as all the
+/// signal processing of a silent frame.
+#[derive(Debug, Default)]
+struct Quiet {
+    /// Frames without a trace of speech in a row.
+    frames: u32,
+    /// Frames queued since the conversation was last woken.
+    queued: u32,
+}
+
+impl Quiet {
+    /// Takes the speech probability of a frame that was queued.
+    fn is_worth_waking(&mut self, voice: f32) -> bool {
+        if voice >= VOICE_TRACE {
+            self.frames = 0;
+        } else {
+            self.frames = self.frames.saturating_add(1);
+        }
+        self.queued += 1;
+        let due = self.frames <= LONG_PAUSE_FRAMES || self.queued >= FRAMES_PER_WAKE;
+        if due {
+            self.queued = 0;
+        }
+        due
     }
 }
 
@@ -153,3 +194,22 @@ impl MediaWatch {
 
 /// Length of a tick.
 pub(crate) const TICK: Duration = Duration::from_millis(FRAME_MS as u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_conversation_is_woken_for_each_frame_near_speech_and_rarely_in_long_pauses() {
+        let mut quiet = Quiet::default();
+        let mut wakes = |frames: u32, voice: f32| {
+            (0..frames).filter(|_| quiet.is_worth_waking(voice)).count() as u32
+        };
+        assert_eq!(wakes(LONG_PAUSE_FRAMES, 0.0), LONG_PAUSE_FRAMES);
+        assert_eq!(wakes(100, 0.1), 20);
+        assert_eq!(wakes(3, 0.0), 0);
+        assert_eq!(wakes(1, 0.2), 1);
+        assert_eq!(wakes(50, 0.9), 50);
+        assert_eq!(wakes(LONG_PAUSE_FRAMES, 0.0), LONG_PAUSE_FRAMES);
+    }
+}

@@ -86,6 +86,11 @@ impl Inbound {
         self.end
     }
 
+    /// Speech probability of the last complete frame.
+    pub(crate) const fn voice(&self) -> f32 {
+        self.frame.voice
+    }
+
     pub(crate) const fn concealed_ms(&self) -> u64 {
         self.concealed * 1000 / FRAME_RATE as u64
     }

@@ -110,17 +110,20 @@ pub async fn run_with(setup: CallSetup, config: ConversationConfig) -> EndReason
     reason
 }
 
-/// What the tasks of a call report.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "an open session comes once or twice in a call"
-)]
+/// What the tasks of a call report. Events are boxed: a queue reserves room for many, and the
+/// largest kind of event, a frame of audio, never comes this way.
 enum Report {
-    Event(Event),
+    Event(Box<Event>),
     SttOpened {
         session: SttSession,
         stream: SttStream,
     },
+}
+
+impl Report {
+    fn event(event: Event) -> Self {
+        Self::Event(Box::new(event))
+    }
 }
 
 enum ModelOrder {
@@ -195,7 +198,7 @@ impl Session {
                 }
                 Some(report) = inbox.recv(), if self.leg_backlog.len() < LEG_BACKLOG => {
                     match report {
-                        Report::Event(event) => event,
+                        Report::Event(event) => *event,
                         Report::SttOpened { session, stream } => {
                             if session != self.stt_session {
                                 continue;
@@ -321,7 +324,7 @@ impl Session {
         self.tasks.spawn(async move {
             let report = match within(OPEN_MAX, stt.open(request)).await {
                 Ok(stream) => Report::SttOpened { session, stream },
-                Err(error) => Report::Event(Event::Stt {
+                Err(error) => Report::event(Event::Stt {
                     session,
                     event: SttEvent::Fault {
                         retryable: error.is_retryable(),
@@ -344,7 +347,7 @@ impl Session {
         let tts = Arc::clone(&self.services.tts);
         let inbox = self.inbox.clone();
         let handle = self.tasks.spawn(async move {
-            let report = |event| Report::Event(Event::Tts { job, event });
+            let report = |event| Report::event(Event::Tts { job, event });
             let mut events = match tts.synthesize(request).await {
                 Ok(events) => events,
                 Err(error) => {
@@ -380,7 +383,7 @@ impl Session {
             let result = tools.run(&call, &variables).await;
             let result = result.map_err(|error| error.to_string());
             let _ = inbox
-                .send(Report::Event(Event::ToolDone { run, result }))
+                .send(Report::event(Event::ToolDone { run, result }))
                 .await;
         });
         self.keep_tool(run, handle);
@@ -392,7 +395,7 @@ impl Session {
         let handle = self.tasks.spawn(async move {
             let result = carrier.transfer(&target).await;
             let _ = inbox
-                .send(Report::Event(Event::TransferDone { run, result }))
+                .send(Report::event(Event::TransferDone { run, result }))
                 .await;
         });
         self.keep_tool(run, handle);
@@ -453,7 +456,7 @@ async fn serve_model(
         Err(error) => {
             let message = error.to_string();
             let _ = inbox
-                .send(Report::Event(Event::LlmRefused { message }))
+                .send(Report::event(Event::LlmRefused { message }))
                 .await;
             return;
         }
@@ -477,7 +480,7 @@ async fn forward_answer(
     orders: &mut mpsc::Receiver<ModelOrder>,
     inbox: &mpsc::Sender<Report>,
 ) -> Option<ModelOrder> {
-    let report = |event| Report::Event(Event::Llm { request, event });
+    let report = |event| Report::event(Event::Llm { request, event });
     let fault = |message: &str| {
         report(LlmEvent::Fault(FaultReport {
             retryable: true,

@@ -13,7 +13,7 @@ use super::id::CallId;
 /// Orders that may wait for a conversation; more are refused, the call is ending anyway.
 pub const ORDER_CAPACITY: usize = 8;
 /// Live events a slow viewer may be behind before it loses the oldest.
-pub const VIEWER_CAPACITY: usize = 256;
+pub const VIEWER_CAPACITY: usize = 64;
 
 /// All live calls, up to a limit. Cloneable.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ const BEGIN_CAPACITY: usize = 256;
 /// Time between two looks into the queues; well below what they hold.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longest time that audio stays out of its file, beside the reorder window.
-const FLUSH_EVERY: Duration = Duration::from_millis(900);
+const FLUSH_EVERY: Duration = Duration::from_millis(450);
 
 struct Begin {
     source: RecordingSource,

@@ -4,7 +4,7 @@ use crate::recording::Channel;
 use crate::recording::tap::RecordingBlock;
 
 /// How long, in ms, a place stays open for a run that comes late.
-pub const WINDOW_MS: u32 = 1_000;
+pub const WINDOW_MS: u32 = 500;
 
 /// Puts blocks in order and fills gaps with silence; a place is closed [`WINDOW_MS`] after the
 /// newest sample.

@@ -10,6 +10,12 @@ use crate::frame::FRAME_SAMPLES;
 /// Samples of one window of the network: 16 ms at 16 kHz.
 const WINDOW: usize = 256;
 
+/// Largest sample of a window that is not worth asking about: -58 dBFS at its peak, where a faint
+/// talker is at -35.
+const QUIET_PEAK: u16 = 40;
+/// Quiet windows that the network still hears, so that its memory is of quiet when it is next asked.
+const QUIET_HEARD: u32 = 16;
+
 /// Sixteenths of the band below 4 kHz that are mirrored into the band above: -10 dB.
 const MIRRORED: i32 = 5;
 
@@ -21,12 +27,15 @@ const MIRRORED: i32 = 5;
 /// The network learnt from wideband audio and takes almost any noise for speech when the band
 /// above 4 kHz is empty, as it is on a telephone. So it never hears it empty: a faint mirror image
 /// of the lower band is added, which leaves its judgement of speech, and of wideband audio, as
-/// it was. Key tones and call-progress tones still pass for speech: who knows of a tone must not
+/// it was. A quarter of a second into near silence it is not asked any more until something is
+/// heard, which is most of a caller's time on the line and most of the cost. Key tones and call-progress tones still pass for speech: who knows of a tone must not
 /// ask.
 pub struct NeuralDetector {
     detector: Box<Detector>,
     carry: [i16; WINDOW],
     carried: usize,
+    /// Quiet windows in a row.
+    quiet: u32,
 }
 
 impl NeuralDetector {
@@ -37,6 +46,7 @@ impl NeuralDetector {
             detector: Box::default(),
             carry: [0; WINDOW],
             carried: 0,
+            quiet: 0,
         }
     }
 
@@ -44,6 +54,20 @@ impl NeuralDetector {
     pub fn reset(&mut self) {
         self.detector.reset();
         self.carried = 0;
+        self.quiet = 0;
+    }
+
+    /// The probability of the window in `carry`.
+    fn window(&mut self) -> f32 {
+        let peak = self.carry.iter().map(|s| s.unsigned_abs()).max();
+        if peak.is_some_and(|peak| peak > QUIET_PEAK) {
+            self.quiet = 0;
+        } else if self.quiet >= QUIET_HEARD {
+            return 0.0;
+        } else {
+            self.quiet += 1;
+        }
+        self.detector.predict_i16(&self.carry)
     }
 }
 
@@ -62,7 +86,7 @@ impl VoiceActivityDetector for NeuralDetector {
             mirror(head, &mut self.carry[self.carried..]);
             self.carried = 0;
             rest = tail;
-            probability = probability.max(self.detector.predict_i16(&self.carry));
+            probability = probability.max(self.window());
         }
         mirror(rest, &mut self.carry[self.carried..]);
         self.carried += rest.len();
@@ -200,6 +224,30 @@ mod tests {
             .expect("speech");
         let late = found as i64 - (50 + begins) as i64;
         assert!((-2..=5).contains(&late), "{late} frames late");
+    }
+
+    #[test]
+    fn speech_after_a_long_quiet_is_judged_as_by_a_network_that_heard_the_quiet() {
+        let speech = telephone(&at_level(&speech(), -30.0));
+        let mut pcm = vec![3; 100 * FRAME_SAMPLES];
+        pcm.extend(&speech);
+        let gated = probabilities(&pcm);
+        let mut network = Detector::<earshot::DefaultPredictor>::default();
+        let mut heard = vec![0; pcm.len()];
+        mirror(&pcm, &mut heard);
+        let (windows, _) = heard.as_chunks::<WINDOW>();
+        let full: Vec<f32> = windows.iter().map(|w| network.predict_i16(w)).collect();
+        let speaks = |scores: &[f32]| {
+            let onset = scores.iter().position(|p| *p > 0.5).expect("speech");
+            let share = scores.iter().filter(|p| **p > 0.5).count() as f64 / scores.len() as f64;
+            (onset as f64 / scores.len() as f64 * pcm.len() as f64, share)
+        };
+        let ((onset, share), (full_onset, full_share)) = (speaks(&gated), speaks(&full));
+        assert!(
+            (onset - full_onset).abs() < 2.0 * FRAME_SAMPLES as f64,
+            "{onset} {full_onset}"
+        );
+        assert!((share - full_share).abs() < 0.05, "{share} {full_share}");
     }
 
     #[test]

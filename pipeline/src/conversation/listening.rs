@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use media::frame::{FRAME_SAMPLES, Frame, SamplePosition};
+use media::frame::{FRAME_MS, FRAME_SAMPLES, Frame, SamplePosition};
 
 use super::action::Action;
 use super::answer::Trigger;
@@ -20,10 +20,7 @@ use crate::turn_timings::TurnMarks;
 
 impl Conversation {
     pub(super) fn hear(&mut self, frame: &Frame, now: Instant) {
-        if self.recent.len() == self.recent.capacity() {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(*frame);
+        self.remember(frame);
         self.clock = frame.end();
         self.frame_at = Some(now);
         self.detector.hear(frame);
@@ -110,6 +107,32 @@ impl Conversation {
         if let Some(piece) = self.caller.as_mut().and_then(|t| t.piece(id)) {
             piece.until = self.clock;
         }
+    }
+
+    /// Keeps the frame for a recogniser that is yet to be told, or told again. While nobody speaks
+    /// little can be asked for, so that a call at rest holds a third of the memory.
+    fn remember(&mut self, frame: &Frame) {
+        let frames = |time: Duration| time.as_millis() as usize / FRAME_MS as usize;
+        let at_rest = self.caller.is_none()
+            && self.parked.is_none()
+            && self.provisional.is_none()
+            && !self.segmenter.in_speech();
+        let kept = if at_rest {
+            frames(self.config.pre_roll * 2).min(frames(self.config.replay))
+        } else {
+            frames(self.config.replay)
+        }
+        .max(1);
+        if self.recent.capacity() < kept {
+            self.recent.reserve_exact(kept - self.recent.len());
+        }
+        while self.recent.len() >= kept {
+            self.recent.pop_front();
+        }
+        if self.recent.capacity() > kept {
+            self.recent.shrink_to(kept);
+        }
+        self.recent.push_back(*frame);
     }
 
     /// Begins an utterance at the recogniser with the kept audio from `from` to `until`.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use media::frame::{FRAME_MS, Frame, SamplePosition};
+use media::frame::{Frame, SamplePosition};
 use media::leg::{Generation, LegCommand, LegEvent, LegStatistics, SegmentId};
 
 use super::action::Action;
@@ -134,7 +134,6 @@ impl Conversation {
         config: ConversationConfig,
         detector: Box<dyn TurnDetector>,
     ) -> Self {
-        let frames = config.replay.as_millis() as usize / FRAME_MS as usize;
         Self {
             lexicon: Lexicon::of(&agent.language),
             phrases: Phrases::of(&agent.language),
@@ -143,7 +142,7 @@ impl Conversation {
             started_at: None,
             segmenter: SpeechSegmenter::new(config.segmenter),
             detector,
-            recent: VecDeque::with_capacity(frames.max(1)),
+            recent: VecDeque::new(),
             clock: SamplePosition(0),
             frame_at: None,
             transcribed_until: SamplePosition(0),
