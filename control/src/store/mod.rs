@@ -359,12 +359,11 @@ mod tests {
                 futures_util::future::join_all(["a", "b", "a", "c", "b"].map(|id| insert(&store, id)))
                     .await;
             let failed: Vec<bool> = results.iter().map(Result::is_err).collect();
-            assert_eq!(failed, [false, false, true, false, true]);
-            assert!(
-                results[2]
-                    .as_ref()
-                    .is_err_and(StoreError::is_unique_violation)
-            );
+            // Of two equal ones either may come first where there are several writers.
+            assert!(failed[0] != failed[2] && failed[1] != failed[4] && !failed[3], "{failed:?}");
+            for error in results.iter().filter_map(|result| result.as_ref().err()) {
+                assert!(error.is_unique_violation(), "{error}");
+            }
             assert_eq!(count(&store).await, 3);
         }
 
