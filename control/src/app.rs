@@ -26,6 +26,7 @@ use crate::calls::{queries, recovery};
 use crate::carriers::stream_token::StreamTokens;
 use crate::clock::now_us;
 use crate::config::Config;
+use crate::descriptors;
 use crate::housekeeping;
 use crate::numbers::trunks::TrunkDirectory;
 use crate::services::{AdminToken, Identity, Services};
@@ -119,6 +120,7 @@ impl App {
         F: FnOnce(&Config, &Store) -> Result<AgentCatalogue, AgentError> + Send + 'static,
     {
         install_tls_provider();
+        descriptors::raise_limit(config.server.calls_max);
         let handle = metrics::install()?;
         let config = Arc::new(config);
         let lock = prepare_directories(&config)?;

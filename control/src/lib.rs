@@ -9,6 +9,7 @@ pub mod chats;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod descriptors;
 mod housekeeping;
 pub mod identity;
 pub mod numbers;
