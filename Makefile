@@ -7,9 +7,9 @@ CARGO ?= cargo
 
 BUILD_PACKAGES := build-essential cmake pkg-config libopus-dev flite1-dev libpocketsphinx-dev libsphinxbase-dev
 RUN_PACKAGES := pocketsphinx-en-us
-TEST_PACKAGES := baresip-core sip-tester procps postgresql
+TEST_PACKAGES := baresip-core sip-tester procps postgresql python3-venv
 
-.PHONY: run test packages test-packages fmt lint doc unit bench
+.PHONY: schemathesis run test packages test-packages fmt lint doc unit bench
 
 run: packages
 	@echo "==> building samvad in release mode (the first build compiles about 300 crates: ten minutes on two cores, seconds after that)"
@@ -23,6 +23,10 @@ packages:
 
 test-packages: packages
 	@.ci/install-packages $(TEST_PACKAGES)
+	@.ci/install-schemathesis
+
+schemathesis:
+	@.ci/install-schemathesis
 
 fmt:
 	@echo "==> format"

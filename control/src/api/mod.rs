@@ -20,3 +20,4 @@ pub mod schema;
 mod serve;
 pub mod table;
 pub mod vaani;
+pub mod zip;

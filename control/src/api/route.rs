@@ -385,6 +385,13 @@ impl Fields for Map<String, Value> {
     }
 }
 
+/// Whether the request comes from this machine, and for it: what a proxy passes on does not.
+#[must_use]
+pub fn is_local(cx: &Context) -> bool {
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip"];
+    cx.peer.is_loopback() && !forwarded.iter().any(|name| cx.headers.contains_key(*name))
+}
+
 /// An answer of JSON with the route's status.
 #[must_use]
 pub fn reply(cx: &Context, body: Value) -> Response {

@@ -10,6 +10,7 @@ pub mod request_origin;
 pub mod stream;
 pub mod stream_token;
 pub mod twilio;
+pub mod twilio_numbers;
 pub mod twilio_signature;
 pub mod webhooks;
 

@@ -336,11 +336,25 @@ pub enum DirectStreams {
 }
 
 /// Twilio.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TwilioSection {
     /// Primary auth token of the account: webhooks must then carry a valid `X-Twilio-Signature`.
     pub auth_token: Option<Secret>,
+    /// The account that numbers are searched and bought with.
+    pub account_sid: Option<String>,
+    /// Where its REST API is.
+    pub api_url: String,
+}
+
+impl Default for TwilioSection {
+    fn default() -> Self {
+        Self {
+            auth_token: None,
+            account_sid: None,
+            api_url: "https://api.twilio.com".to_owned(),
+        }
+    }
 }
 
 /// Exotel.

@@ -246,7 +246,7 @@ fn chosen_organisation(product: Product, headers: &HeaderMap) -> Result<Option<U
 
 fn own_claims(services: &Services, token: &str) -> Option<Value> {
     let expectation = Expectation {
-        audience: sessions::AUDIENCE,
+        audience: Some(sessions::AUDIENCE),
         issuer: Some(sessions::ISSUER),
         now_s: now_us() / 1_000_000,
     };
@@ -274,7 +274,7 @@ async fn session_user(services: &Services, claims: &Value) -> Result<Option<User
 async fn outside_user(services: &Services, token: &str) -> Result<Option<User>, Failure> {
     let settings = &services.config.identity;
     let expectation = Expectation {
-        audience: sessions::AUDIENCE,
+        audience: Some(sessions::AUDIENCE),
         issuer: settings.jwt_issuer.as_deref(),
         now_s: now_us() / 1_000_000,
     };
@@ -310,11 +310,10 @@ async fn outside_user(services: &Services, token: &str) -> Result<Option<User>, 
         ..NewUser::default()
     };
     let email = text(&claims["email"]).map(|email| email.to_lowercase());
-    let user = services
+    let made = services
         .store
         .write(move |conn| {
             Box::pin(async move {
-                // Two first requests may race; the second finds the first one's row.
                 if accounts::find_user(conn, id).await?.is_none() {
                     let free = match &email {
                         Some(email) => accounts::find_user_by_email(conn, email).await?.is_none(),
@@ -326,8 +325,15 @@ async fn outside_user(services: &Services, token: &str) -> Result<Option<User>, 
                 accounts::find_user(conn, id).await
             })
         })
-        .await?;
-    Ok(user)
+        .await;
+    match made {
+        Ok(user) => Ok(user),
+        // Two first requests may race; the second finds the first one's row.
+        Err(StoreError::Declined(_)) => {
+            Ok(accounts::find_user(&mut services.store.read().await?, id).await?)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A cookie is sent along by whatever page made the browser send the request, so a request that

@@ -47,8 +47,8 @@ pub enum JwtError {
 /// What a token must say besides being signed.
 #[derive(Clone, Debug)]
 pub struct Expectation<'a> {
-    /// `aud`, as text or one of several.
-    pub audience: &'a str,
+    /// `aud`, as text or one of several, where it matters.
+    pub audience: Option<&'a str>,
     /// `iss`, where it matters.
     pub issuer: Option<&'a str>,
     /// Seconds since 1970-01-01 UTC.
@@ -205,11 +205,11 @@ impl<'a> Parts<'a> {
         if time("nbf").is_some_and(|nbf| now + (LEEWAY_S as f64) < nbf) {
             return Err(JwtError::NotYetValid);
         }
-        let audience = match &claims["aud"] {
-            Value::Array(several) => several.iter().any(|one| one == expectation.audience),
-            one => one == expectation.audience,
+        let meant = |audience: &str| match &claims["aud"] {
+            Value::Array(several) => several.iter().any(|one| one == audience),
+            one => one == audience,
         };
-        if !audience {
+        if !expectation.audience.is_none_or(meant) {
             return Err(JwtError::Audience);
         }
         if expectation
@@ -239,7 +239,7 @@ mod tests {
 
     fn expectation() -> Expectation<'static> {
         Expectation {
-            audience: "authenticated",
+            audience: Some("authenticated"),
             issuer: Some("me"),
             now_s: NOW,
         }

@@ -367,6 +367,7 @@ pub fn example(route: &Route, org: &Organisation) -> (String, Value) {
             ("user_id", _) => org.member.id.to_string(),
             ("key_id", _) => thing("key"),
             ("number", _) => org.number.replace('+', "%2B"),
+            ("id", path) if path.starts_with("/organizations") => org.id.to_string(),
             ("uid", _) => org.leaver.to_string(),
             ("id", path) if path.starts_with("/workspaces") => org.id.to_string(),
             ("id", path) if path.starts_with("/endpoints") => thing("endpoint"),
@@ -375,6 +376,9 @@ pub fn example(route: &Route, org: &Organisation) -> (String, Value) {
             (other, path) => panic!("no example of {other} in {path}"),
         };
         path = path.replace(&format!("{{{parameter}}}"), &value);
+    }
+    if route.path == "/api/v1/call-analytics/export" {
+        path.push_str("?start_date=2020-01-01&end_date=2100-01-01");
     }
     let body = match (route.method, route.path) {
         ("POST", "/api/v1/phone/mapping") => {

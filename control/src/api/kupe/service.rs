@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::super::failure::Failure;
-use super::super::route::{Context, Rate, Route, reply, route};
+use super::super::route::{Answer, Context, Rate, Route, reply, route};
 use super::super::schema::{Kind, Shape, need, shape};
 use crate::clock::now_us;
 use crate::identity::accounts;
@@ -43,6 +43,13 @@ pub(super) fn routes() -> Vec<Route> {
         route!(Kupe GET "/api/v1/me", KeyOrBearer "any" 200, me)
             .does("Who calls")
             .answers(Kind::Object(&ME)),
+        route!(Kupe POST "/organizations/{id}/billing/assign-credits", None "" 410, gone)
+            .does("Was replaced by grants to wallets")
+            .answers_with(Answer::Empty)
+            .rate(Rate::Open),
+        route!(Kupe GET "/api/v1/billing/balance-history", KeyOrBearer "any" 410, gone)
+            .does("Was replaced by the ledger of a wallet")
+            .answers_with(Answer::Empty),
     ]
 }
 
@@ -64,6 +71,11 @@ async fn health(cx: Context) -> Result<Response, Failure> {
         "version": env!("CARGO_PKG_VERSION"),
     });
     Ok(reply(&cx, body))
+}
+
+async fn gone(_: Context) -> Result<Response, Failure> {
+    let message = "Gone; use POST /api/v1/wallets/{wallet_id}/grants";
+    Err(Failure::new(StatusCode::GONE, "gone", message))
 }
 
 async fn me(cx: Context) -> Result<Response, Failure> {

@@ -217,7 +217,7 @@ async fn google(cx: Context) -> Result<Response, Failure> {
         }
     };
     let expectation = Expectation {
-        audience: client,
+        audience: Some(client),
         issuer: Some(&settings.issuer),
         now_s: now_us() / 1_000_000,
     };

@@ -9,12 +9,19 @@ use serde_json::{Value, json};
 use super::super::failure::Failure;
 use super::super::route::{Answer, Context, Fields as _, Rate, Route, reply, route};
 use super::super::schema::{Field, Kind, Shape, may, need, parse_time, shape};
+use crate::agents::stored::{self, StoredAgent};
 use crate::calls::history::{self, HistoryFilter};
 use crate::calls::id::CallId;
 use crate::calls::record::CallRecord;
+use crate::clock::now_us;
+use crate::identity::jwt::sign_hs256;
+use crate::numbers::lines::{self, Target};
+use crate::store::StoreError;
 
 /// Rows of an export read at a time.
 const EXPORT_PAGE: i64 = 500;
+/// How long a token for a web call is good for joining.
+const CALL_TOKEN_S: i64 = 300;
 
 const FILTERS: [Field; 7] = [
     may("call_type", Kind::OneOf(&["web", "phone"])),
@@ -39,6 +46,14 @@ static CALL: Shape = shape(
         need("ended_at", Kind::Nullable(&Kind::Time)),
         need("duration_seconds", Kind::Nullable(&Kind::Number(0.0, 1e9))),
         need("disposition", Kind::Nullable(&Kind::Text(0, 0))),
+    ],
+);
+static TOKEN: Shape = shape(
+    "CallToken",
+    &[
+        need("token", Kind::Text(0, 0)),
+        need("url", Kind::Text(0, 0)),
+        need("room", Kind::Text(0, 0)),
     ],
 );
 static PAGE: Shape = shape(
@@ -78,6 +93,11 @@ pub(super) fn routes() -> Vec<Route> {
             .query(&FILTERS)
             .answers_with(Answer::Other("text/csv"))
             .rate(Rate::Export),
+        route!(Vaani GET "/calls/generate-token", None "" 200, generate_token)
+            .does("A LiveKit token for a web call with a public agent, by the agent's number")
+            .query(const { &[need("phone", Kind::Phone), need("id", Kind::Text(1, 100))] })
+            .answers(Kind::Object(&TOKEN))
+            .rate(Rate::Open),
         route!(Vaani GET "/calls/{id}", CookieOrKey "M|D|A" 200, show)
             .does("A call with its transcript")
             .answers(Kind::Object(&CALL)),
@@ -120,6 +140,55 @@ async fn list(cx: Context) -> Result<Response, Failure> {
         "has_prev": page > 1,
     });
     Ok(reply(&cx, body))
+}
+
+/// Anybody may ask, so the agent must be marked public (or the surface opened), the token is good
+/// for one room and a short while, and what does not exist is not told from what is not public.
+async fn generate_token(cx: Context) -> Result<Response, Failure> {
+    let settings = &cx.services.config.livekit;
+    let (Some(url), Some(key), Some(secret)) =
+        (&settings.url, &settings.api_key, &settings.api_secret)
+    else {
+        return Err(Failure::bad_request(
+            "not_set_up",
+            "no LiveKit server is set up here",
+        ));
+    };
+    let session = cx.query.text("id").unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if !session.chars().all(plain) {
+        let message = "must be letters, digits, hyphens and underscores";
+        return Err(Failure::field("id", "characters", message));
+    }
+    let number = cx.query.phone("phone").unwrap_or_default();
+    let open = cx.services.config.openness.vaani;
+    let agent = numbered_agent(&cx, &number).await?;
+    let agent = agent.filter(|agent| agent.active && (agent.public || open));
+    let agent = agent.ok_or_else(Failure::not_found)?;
+    let room = format!("web-{}-{session}", agent.id);
+    let now_s = now_us() / 1_000_000;
+    let claims = json!({
+        "iss": key,
+        "sub": session,
+        "nbf": now_s - 10,
+        "exp": now_s + CALL_TOKEN_S,
+        "metadata": json!({ "agent_id": agent.id }).to_string(),
+        "video": { "roomJoin": true, "room": room, "canPublish": true, "canSubscribe": true },
+    });
+    let token = sign_hs256(secret.reveal().as_bytes(), &claims);
+    Ok(reply(
+        &cx,
+        json!({ "token": token, "url": url, "room": room }),
+    ))
+}
+
+async fn numbered_agent(cx: &Context, number: &str) -> Result<Option<StoredAgent>, StoreError> {
+    let mut conn = cx.services.store.read().await?;
+    let line = lines::find_for_call(&mut conn, number).await?;
+    match line.and_then(|line| line.target) {
+        Some(Target::Agent(id)) => stored::find_for_call(&mut conn, id).await,
+        _ => Ok(None),
+    }
 }
 
 async fn show(cx: Context) -> Result<Response, Failure> {

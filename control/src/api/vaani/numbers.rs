@@ -1,12 +1,15 @@
 //! `/phonenumbers`: the workspace's numbers and SIP trunks.
 
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::super::failure::Failure;
 use super::super::kupe::MESSAGE;
-use super::super::route::{Context, Fields as _, Route, message, reply, route};
+use super::super::route::{Context, Fields as _, Rate, Route, is_local, message, reply, route};
 use super::super::schema::{Field, Invalid, Kind, Shape, e164, may, need, shape};
+use crate::carriers::request_origin::base_url;
+use crate::carriers::twilio_numbers::{TwilioNumbers, TwilioNumbersError};
 use crate::clock::rfc3339;
 use crate::config::Secret;
 use crate::numbers::lines::{self, Line, NewLine, Target};
@@ -55,6 +58,24 @@ static MAP: Shape = shape(
         need("agent_id", Kind::Uuid),
     ],
 );
+static PURCHASE: Shape = shape(
+    "PurchaseNumber",
+    &[
+        need("phone_number", Kind::Phone),
+        need("provider", Kind::OneOf(&["twilio", "vonage"])),
+        need("country_code", Kind::Text(2, 2)),
+    ],
+);
+static AVAILABLE: Shape = shape(
+    "AvailableNumber",
+    &[
+        need("phone_number", Kind::Any),
+        need("locality", Kind::Any),
+        need("region", Kind::Any),
+        need("capabilities", Kind::Any),
+        need("monthly_price", Kind::Any),
+    ],
+);
 static NUMBER: Shape = shape(
     "PhoneNumber",
     &[
@@ -75,6 +96,24 @@ pub(super) fn routes() -> Vec<Route> {
         route!(Vaani GET "/phonenumbers", CookieOrKey "M|D|A" 200, list)
             .does("Numbers of the workspace")
             .answers(const { Kind::List(&Kind::Object(&NUMBER), 0) }),
+        route!(Vaani GET "/phonenumbers/search", None "" 200, search)
+            .does("Numbers that may be bought; for this machine unless opened")
+            .query(
+                const {
+                    &[
+                        need("country_code", Kind::Text(2, 2)),
+                        may("area_code", Kind::Integer(0, 999_999)),
+                        need("provider", Kind::OneOf(&["twilio", "vonage"])),
+                    ]
+                },
+            )
+            .answers(const { Kind::List(&Kind::Object(&AVAILABLE), 0) })
+            .rate(Rate::Open),
+        route!(Vaani POST "/phonenumbers/purchase", CookieOrKey "D|A" 201, purchase)
+            .does("Buys a number and has its calls announced here")
+            .takes(&PURCHASE)
+            .answers(Kind::Object(&NUMBER))
+            .idempotent(),
         route!(Vaani POST "/phonenumbers/sip_trunk", CookieOrKey "D|A" 201, register)
             .does("Registers a SIP trunk with its number; the password is never shown again")
             .takes(&TRUNK)
@@ -107,6 +146,98 @@ async fn list(cx: Context) -> Result<Response, Failure> {
         numbers.push(to_json(line, trunk.as_ref()));
     }
     Ok(reply(&cx, json!(numbers)))
+}
+
+/// What the carrier is asked for costs its quota, so strangers may not ask unless told otherwise.
+async fn search(cx: Context) -> Result<Response, Failure> {
+    if !cx.services.config.openness.vaani && !is_local(&cx) {
+        let message = "numbers are searched from this machine only; see openness.vaani";
+        return Err(Failure::forbidden(message));
+    }
+    let country = country(cx.query.text("country_code"), "country_code")?;
+    let twilio = twilio(&cx, cx.query.text("provider"))?;
+    let area_code = cx.query.integer("area_code").map(|code| code.to_string());
+    let found = twilio
+        .search(&country, area_code.as_deref())
+        .await
+        .map_err(carrier_failed)?;
+    Ok(reply(&cx, json!(found)))
+}
+
+async fn purchase(cx: Context) -> Result<Response, Failure> {
+    let country = country(cx.body.text("country_code"), "country_code")?;
+    let twilio = twilio(&cx, cx.body.text("provider"))?;
+    let number = cx.body.phone("phone_number").unwrap_or_default();
+    let tenant = cx.who()?.tenant;
+    // Whoever has it, it cannot be bought again.
+    let taken = lines::find_for_call(&mut cx.services.store.read().await?, &number).await?;
+    if taken.is_some() {
+        return Err(Failure::conflict("this number is registered already"));
+    }
+    let base = base_url(&cx.services.config, &cx.headers);
+    let voice_url = format!("{base}/carriers/twilio/voice");
+    let sid = twilio
+        .buy(&number, &voice_url)
+        .await
+        .map_err(carrier_failed)?;
+    let new = NewLine {
+        number,
+        friendly_name: None,
+        country_code: Some(country),
+        provider: "twilio".to_owned(),
+        carrier_sid: Some(sid.clone()),
+        trunk: None,
+    };
+    let actor = cx.actor()?;
+    let made = cx
+        .services
+        .store
+        .write(move |conn| Box::pin(async move { lines::create(conn, tenant, new, &actor).await }));
+    match made.await {
+        Ok(line) => Ok(reply(&cx, to_json(&line, None))),
+        Err(error) => {
+            // Nobody shall pay for a number that nobody has.
+            if let Err(error) = twilio.release(&sid).await {
+                tracing::error!(%error, sid, "a number that could not be kept was not given back");
+            }
+            Err(error.into())
+        }
+    }
+}
+
+fn twilio<'a>(cx: &'a Context, provider: Option<&str>) -> Result<TwilioNumbers<'a>, Failure> {
+    if provider != Some("twilio") {
+        let message = "numbers of this provider cannot be bought on this installation";
+        return Err(Failure::field("provider", "unknown_provider", message));
+    }
+    TwilioNumbers::new(&cx.services.config.carriers.twilio).map_err(carrier_failed)
+}
+
+fn carrier_failed(error: TwilioNumbersError) -> Failure {
+    match error {
+        TwilioNumbersError::NotSetUp => Failure::bad_request("not_set_up", error.to_string()),
+        TwilioNumbersError::Refused(_) => Failure::bad_request("carrier", error.to_string()),
+        TwilioNumbersError::Unreachable(_) => {
+            tracing::warn!(%error, "the carrier failed");
+            Failure::new(
+                StatusCode::BAD_GATEWAY,
+                "carrier",
+                "the carrier does not answer",
+            )
+        }
+    }
+}
+
+fn country(code: Option<&str>, field: &str) -> Result<String, Failure> {
+    let code = code.unwrap_or_default();
+    if code.len() == 2 && code.chars().all(|c| c.is_ascii_alphabetic()) {
+        return Ok(code.to_ascii_uppercase());
+    }
+    Err(Failure::field(
+        field,
+        "country",
+        "must be two letters, like US",
+    ))
 }
 
 async fn register(cx: Context) -> Result<Response, Failure> {

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use super::super::failure::Failure;
-use super::super::route::{Answer, Context, Fields as _, Rate, Route, reply, route};
+use super::super::route::{Answer, Context, Fields as _, Rate, Route, is_local, reply, route};
 use super::super::schema::{Field, Kind, Shape, may, need, parse_time, shape};
 use crate::calls::history::{self, HistoryFilter};
 use crate::store::sql;
@@ -124,11 +124,7 @@ async fn dispositions(cx: Context) -> Result<Response, Failure> {
 }
 
 async fn workload(cx: Context) -> Result<Response, Failure> {
-    // What a proxy passes on comes from this machine too, but not for this machine.
-    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip"];
-    let direct =
-        cx.peer.is_loopback() && !forwarded.iter().any(|name| cx.headers.contains_key(*name));
-    if !direct && !cx.services.config.openness.vaani {
+    if !is_local(&cx) && !cx.services.config.openness.vaani {
         return Err(Failure::forbidden(
             "the workload is shown to this machine only; see openness.vaani",
         ));

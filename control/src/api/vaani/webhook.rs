@@ -105,7 +105,7 @@ fn verify(cx: &Context) -> Result<(), Failure> {
 
 fn claims(secret: &Secret, key: &str, token: &str) -> Option<Value> {
     let expectation = Expectation {
-        audience: "",
+        audience: None,
         issuer: Some(key),
         now_s: now_us() / 1_000_000,
     };
