@@ -8,6 +8,8 @@ pub mod llm;
 pub mod local;
 pub mod playout;
 pub mod provider_error;
+pub mod provider_health;
+mod provider_race;
 pub mod providers;
 pub mod secret;
 #[cfg(feature = "simulation")]

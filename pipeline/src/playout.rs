@@ -497,6 +497,22 @@ impl Segment {
     }
 }
 
+/// Byte length of the words of `text` that a voice of this speed has said whole within so many
+/// samples, by its rate.
+pub(crate) fn words_within(text: &str, samples: usize, speed: f32) -> usize {
+    let speed = if speed > 0.0 { speed } else { 1.0 };
+    let per_syllable = FRAME_RATE as f32 / (SYLLABLES_PER_SECOND * speed);
+    let mut done = 0.0;
+    word_weights(text)
+        .into_iter()
+        .take_while(|&(_, weight)| {
+            done += weight;
+            done * per_syllable <= samples as f32
+        })
+        .last()
+        .map_or(0, |(bytes, _)| bytes)
+}
+
 /// End and length, in syllables, of each word of a text.
 fn word_weights(text: &str) -> Vec<(usize, f32)> {
     let mut words = Vec::new();

@@ -12,7 +12,7 @@ use super::interruption::Floor;
 use super::state::{Conversation, Phase};
 use crate::call::{CallEvent, EndReason, Speaker, TranscriptTurn};
 use crate::llm::Message;
-use crate::stt::{SttCommand, SttEvent, SttRequest, UtteranceId};
+use crate::stt::{SttCommand, SttEvent, SttRequest, TurnSignal, UtteranceId};
 use crate::turn::detector::{Patience, Pause};
 use crate::turn::lexicon::Utterance;
 use crate::turn::speech_segmenter::SpeechEdge;
@@ -229,7 +229,22 @@ impl Conversation {
             SttEvent::Final {
                 utterance, text, ..
             } => self.final_text(utterance, text, now),
+            SttEvent::Turn {
+                utterance,
+                signal: TurnSignal::End { .. },
+            } => self.recogniser_ended_turn(utterance, now),
+            // Drafts are not begun on a recogniser's word yet, and an agent has one language.
+            SttEvent::Turn { .. } | SttEvent::Language { .. } => {}
             SttEvent::Fault { retryable, message } => self.stt_failed(retryable, message, now),
+        }
+    }
+
+    /// The recogniser takes the turn for over. The wait stays with the pause policy; asking for
+    /// the final text now means that it is there when the wait is.
+    fn recogniser_ended_turn(&mut self, utterance: UtteranceId, now: Instant) {
+        let running = self.caller.as_mut().and_then(CallerTurn::running);
+        if !self.segmenter.in_speech() && running.is_some_and(|piece| piece.id == utterance) {
+            self.finish_utterance(now);
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod address_guard;
 pub mod engine_tools;
+pub mod fallback;
 pub mod record_tools;
 pub mod records;
 pub mod tools;

@@ -1,5 +1,7 @@
 //! Speech to text: the provider-neutral trait and its events.
 
+pub mod fallback;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -96,6 +98,24 @@ pub struct RecognisedWord {
     pub end: SamplePosition,
 }
 
+/// What a recogniser with an end-of-turn detector of its own thinks of the caller's turn.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum TurnSignal {
+    /// The caller has probably finished: an answer may be drafted, but not given.
+    EagerEnd {
+        /// 0 to 1, if the recogniser says.
+        confidence: Option<f32>,
+    },
+    /// The caller goes on after all: a draft is void.
+    Resumed,
+    /// The caller has finished.
+    End {
+        /// 0 to 1, if the recogniser says.
+        confidence: Option<f32>,
+    },
+}
+
 /// What the recogniser reports.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
@@ -118,6 +138,21 @@ pub enum SttEvent {
         confidence: Option<f32>,
         /// Words with their places, if the recogniser knows.
         words: Vec<RecognisedWord>,
+    },
+    /// The recogniser's own opinion on the caller's turn, from one that has such opinions. It
+    /// ends nothing by itself: the utterance goes on until [`SttCommand::Finish`].
+    Turn {
+        /// The utterance.
+        utterance: UtteranceId,
+        /// What the recogniser thinks.
+        signal: TurnSignal,
+    },
+    /// The language that the utterance turned out to be in.
+    Language {
+        /// The utterance.
+        utterance: UtteranceId,
+        /// BCP 47 tag as the recogniser gives it, for example `hi` or `hi-IN`.
+        language: String,
     },
     /// The session failed; the channel closes after it.
     Fault {

@@ -1,6 +1,7 @@
 //! Text to speech: the provider-neutral trait and its events.
 
 pub mod cache;
+pub mod fallback;
 pub mod sentence_splitter;
 
 use std::sync::Arc;
