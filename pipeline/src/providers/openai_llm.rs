@@ -5,31 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::llm::{
-    FaultReport, LanguageModel, LanguageModelSession, LlmEvent, LlmSessionRequest, LlmUsage,
-    Message, ToolCall,
+    LanguageModel, LanguageModelSession, LlmEvent, LlmSessionRequest, LlmUsage, Message, ToolCall,
 };
 use crate::provider_error::ProviderError;
+use crate::providers::http::{client, error_message, header_value};
+use crate::providers::llm_stream::{
+    ARGUMENT_BYTES_MAX, AnswerDecoder, Patience, Question, TOOL_CALLS_MAX, arguments, parse,
+};
 use crate::providers::openai_messages::{messages, tools};
-use crate::providers::sse::SseParser;
 use crate::secret::Secret;
-
-/// Events waiting to be taken; when full, the network is read no further.
-const EVENTS_MAX: usize = 64;
-/// Most of an error's body that is read.
-const ERROR_BYTES_MAX: usize = 4 * 1024;
-/// Most tool calls in one answer.
-const TOOL_CALLS_MAX: usize = 16;
-/// Longest arguments of one tool call.
-const ARGUMENT_BYTES_MAX: usize = 64 * 1024;
 
 /// Where the model is and how it is asked.
 #[derive(Clone, Debug, Deserialize)]
@@ -106,14 +97,7 @@ impl OpenAiModel {
                 .map_err(|_| ProviderError::Rejected(format!("headers.{name}: not a name")))?;
             headers.insert(header, header_value(name, value.expose())?);
         }
-        let client = reqwest::Client::builder()
-            .default_headers(headers)
-            .connect_timeout(Duration::from_millis(config.connect_ms))
-            .tcp_nodelay(true)
-            .pool_idle_timeout(Duration::from_secs(90))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| ProviderError::Unavailable(error.to_string()))?;
+        let client = client(headers, Duration::from_millis(config.connect_ms))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
@@ -170,114 +154,23 @@ impl LanguageModelSession for OpenAiSession {
         }
         self.answers += 1;
         let number = self.answers;
-        let shared = Arc::clone(&self.shared);
-        let (sender, receiver) = mpsc::channel(EVENTS_MAX);
-        tokio::spawn(async move {
-            let cancelled = sender.clone();
-            tokio::select! {
-                // Dropping the request drops its connection, which is how it is cancelled.
-                () = cancelled.closed() => {}
-                outcome = shared.answer(&body, number, &sender) => {
-                    let last = match outcome {
-                        Ok(usage) => LlmEvent::Done { usage },
-                        Err(error) => LlmEvent::Fault(FaultReport {
-                            retryable: error.is_retryable(),
-                            message: error.to_string(),
-                        }),
-                    };
-                    // The reader may have gone in the meantime, and then wants nothing more.
-                    let _ = sender.send(last).await;
-                }
-            }
-        });
-        receiver
-    }
-}
-
-impl Shared {
-    /// Asks, once more if the first time fails before anything useful came.
-    async fn answer(
-        &self,
-        body: &Value,
-        number: u64,
-        sender: &mpsc::Sender<LlmEvent>,
-    ) -> Result<Option<LlmUsage>, ProviderError> {
-        let deadline = Instant::now() + Duration::from_millis(self.config.first_token_ms);
-        let mut answer = Answer::new(sender, number, deadline);
-        let error = match self.attempt(body, &mut answer).await {
-            Ok(usage) => return Ok(usage),
-            Err(error) => error,
+        let question = Question {
+            client: self.shared.client.clone(),
+            url: self.shared.url.clone(),
+            body,
+            patience: Patience {
+                first: Duration::from_millis(config.first_token_ms),
+                stall: Duration::from_millis(config.stall_ms),
+            },
         };
-        let wait = match &error {
-            ProviderError::RateLimited { retry_after } => retry_after.unwrap_or_default(),
-            _ => Duration::ZERO,
-        };
-        if answer.useful || !error.is_retryable() || Instant::now() + wait >= deadline {
-            return Err(error);
-        }
-        tracing::debug!(%error, "language model is asked again");
-        tokio::time::sleep(wait).await;
-        answer = Answer::new(sender, number, deadline);
-        self.attempt(body, &mut answer).await
-    }
-
-    async fn attempt(
-        &self,
-        body: &Value,
-        answer: &mut Answer<'_>,
-    ) -> Result<Option<LlmUsage>, ProviderError> {
-        let request = self.client.post(self.url.clone()).json(body).send();
-        let response = timeout_at(answer.deadline, request)
-            .await
-            .map_err(|_| ProviderError::TimedOut)?
-            .map_err(transport)?;
-        if !response.status().is_success() {
-            return Err(refusal(response, answer.deadline).await);
-        }
-        self.read(response, answer).await
-    }
-
-    async fn read(
-        &self,
-        mut response: Response,
-        answer: &mut Answer<'_>,
-    ) -> Result<Option<LlmUsage>, ProviderError> {
-        let stall = Duration::from_millis(self.config.stall_ms);
-        let mut parser = SseParser::default();
-        let mut deadline = answer.deadline;
-        loop {
-            let chunk = timeout_at(deadline, response.chunk())
-                .await
-                .map_err(|_| ProviderError::TimedOut)?
-                .map_err(transport)?;
-            let Some(chunk) = chunk else {
-                return answer.end_of_stream().await;
-            };
-            let events = parser
-                .push(&chunk)
-                .map_err(|error| ProviderError::Failed(error.to_string()))?;
-            let progress = !events.is_empty();
-            for data in events {
-                if data.trim() == "[DONE]" {
-                    return answer.finish().await;
-                }
-                answer.take(&data).await?;
-            }
-            // Comments keep a connection open but are no progress.
-            if progress && answer.useful {
-                deadline = Instant::now() + stall;
-            }
-        }
+        question.ask(move || Answer::new(number))
     }
 }
 
 /// One answer as it comes in.
-struct Answer<'a> {
-    sender: &'a mpsc::Sender<LlmEvent>,
+struct Answer {
     /// Which answer of the session this is; makes up ids that the server leaves out.
     number: u64,
-    /// When the first useful piece must be there.
-    deadline: Instant,
     /// A word or a tool call has come.
     useful: bool,
     finish_reason: Option<String>,
@@ -292,22 +185,12 @@ struct PartialCall {
     arguments: String,
 }
 
-impl<'a> Answer<'a> {
-    const fn new(sender: &'a mpsc::Sender<LlmEvent>, number: u64, deadline: Instant) -> Self {
-        Self {
-            sender,
-            number,
-            deadline,
-            useful: false,
-            finish_reason: None,
-            usage: None,
-            calls: BTreeMap::new(),
+impl AnswerDecoder for Answer {
+    fn take(&mut self, data: &str, out: &mut Vec<LlmEvent>) -> Result<bool, ProviderError> {
+        if data.trim() == "[DONE]" {
+            return Ok(true);
         }
-    }
-
-    async fn take(&mut self, data: &str) -> Result<(), ProviderError> {
-        let chunk: Chunk = serde_json::from_str(data)
-            .map_err(|error| ProviderError::Failed(format!("unreadable chunk: {error}")))?;
+        let chunk: Chunk = parse(data)?;
         if let Some(error) = chunk.error {
             return Err(ProviderError::Failed(error_message(&error)));
         }
@@ -318,7 +201,7 @@ impl<'a> Answer<'a> {
             });
         }
         let Some(choice) = chunk.choices.into_iter().next() else {
-            return Ok(());
+            return Ok(false);
         };
         if choice.finish_reason.is_some() {
             self.finish_reason = choice.finish_reason;
@@ -329,9 +212,50 @@ impl<'a> Answer<'a> {
         }
         if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
             self.useful = true;
-            self.send(LlmEvent::Text(text)).await;
+            out.push(LlmEvent::Text(text));
         }
-        Ok(())
+        Ok(false)
+    }
+
+    fn useful(&self) -> bool {
+        self.useful
+    }
+
+    /// Some servers leave the end mark out.
+    fn may_end(&self) -> bool {
+        self.finish_reason.is_some()
+    }
+
+    fn finish(&mut self, out: &mut Vec<LlmEvent>) -> Result<Option<LlmUsage>, ProviderError> {
+        if !self.useful && self.finish_reason.as_deref() == Some("content_filter") {
+            return Err(ProviderError::Rejected("content filter".into()));
+        }
+        for (index, call) in std::mem::take(&mut self.calls) {
+            let arguments = arguments(&call.name, &call.arguments)?;
+            let id = if call.id.is_empty() {
+                format!("call-{}-{index}", self.number)
+            } else {
+                call.id
+            };
+            out.push(LlmEvent::ToolCall(ToolCall {
+                id,
+                name: call.name,
+                arguments,
+            }));
+        }
+        Ok(self.usage)
+    }
+}
+
+impl Answer {
+    const fn new(number: u64) -> Self {
+        Self {
+            number,
+            useful: false,
+            finish_reason: None,
+            usage: None,
+            calls: BTreeMap::new(),
+        }
     }
 
     /// Joins the pieces of tool calls by index. Some servers leave the index out and send each
@@ -357,45 +281,6 @@ impl<'a> Answer<'a> {
             return Err(ProviderError::Failed("tool calls without end".into()));
         }
         Ok(())
-    }
-
-    /// The connection ended without the end mark, which some servers leave out.
-    async fn end_of_stream(&mut self) -> Result<Option<LlmUsage>, ProviderError> {
-        if self.finish_reason.is_none() {
-            return Err(ProviderError::Connection("answer was cut off".into()));
-        }
-        self.finish().await
-    }
-
-    async fn finish(&mut self) -> Result<Option<LlmUsage>, ProviderError> {
-        if !self.useful && self.finish_reason.as_deref() == Some("content_filter") {
-            return Err(ProviderError::Rejected("content filter".into()));
-        }
-        for (index, call) in std::mem::take(&mut self.calls) {
-            let arguments = match call.arguments.trim() {
-                "" => json!({}),
-                text => serde_json::from_str(text).map_err(|error| {
-                    ProviderError::Failed(format!("arguments of {}: {error}", call.name))
-                })?,
-            };
-            let id = if call.id.is_empty() {
-                format!("call-{}-{index}", self.number)
-            } else {
-                call.id
-            };
-            self.send(LlmEvent::ToolCall(ToolCall {
-                id,
-                name: call.name,
-                arguments,
-            }))
-            .await;
-        }
-        Ok(self.usage)
-    }
-
-    async fn send(&self, event: LlmEvent) {
-        // A reader that has gone cancels the whole answer elsewhere.
-        let _ = self.sender.send(event).await;
     }
 }
 
@@ -439,61 +324,4 @@ struct Usage {
     prompt_tokens: u64,
     #[serde(default)]
     completion_tokens: u64,
-}
-
-fn header_value(setting: &str, text: &str) -> Result<HeaderValue, ProviderError> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| ProviderError::Rejected(format!("{setting}: not a header value")))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-async fn refusal(mut response: Response, deadline: Instant) -> ProviderError {
-    let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse::<f64>().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return ProviderError::Unauthorized,
-        StatusCode::TOO_MANY_REQUESTS => return ProviderError::RateLimited { retry_after },
-        StatusCode::REQUEST_TIMEOUT => return ProviderError::TimedOut,
-        _ => {}
-    }
-    let mut body = Vec::new();
-    while body.len() < ERROR_BYTES_MAX
-        && let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.chunk()).await
-    {
-        body.extend_from_slice(&chunk);
-    }
-    let message = serde_json::from_slice::<Value>(&body)
-        .ok()
-        .and_then(|body| Some(error_message(body.get("error")?)))
-        .unwrap_or_default();
-    let text = format!("status {} {message}", status.as_u16());
-    if status.is_client_error() || status.is_redirection() {
-        ProviderError::Rejected(text)
-    } else {
-        ProviderError::Failed(text)
-    }
-}
-
-fn error_message(error: &Value) -> String {
-    error
-        .get("message")
-        .and_then(Value::as_str)
-        .map_or_else(|| error.to_string(), str::to_owned)
-}
-
-fn transport(error: reqwest::Error) -> ProviderError {
-    if error.is_timeout() {
-        return ProviderError::TimedOut;
-    }
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    ProviderError::Connection(cause.to_string())
 }
