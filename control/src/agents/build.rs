@@ -5,19 +5,27 @@ use std::sync::Arc;
 
 use pipeline::call::AgentProfile;
 use pipeline::llm::address_guard::AddressGuard;
+use pipeline::llm::fallback::FallbackModel;
 use pipeline::llm::record_tools::{RECORD_TOOLS, RecordTools};
 use pipeline::llm::records::RecordStore;
 use pipeline::llm::tools::{CompositeToolRunner, HttpToolRunner};
 use pipeline::llm::{LanguageModel, ToolDefinition, ToolRunner};
-use pipeline::providers::openai_llm::{OpenAiConfig, OpenAiModel};
+use pipeline::provider_error::ProviderError;
+use pipeline::provider_health::ProviderHealth;
+use pipeline::providers::llm_kind::{self, LLM_KINDS};
+use pipeline::providers::stt_kind::{self, STT_KINDS};
+use pipeline::providers::tts_kind::{self, TTS_KINDS};
 use pipeline::secret::Secret as ProviderSecret;
 use pipeline::stt::SpeechToText;
+use pipeline::stt::fallback::FallbackRecogniser;
 use pipeline::tts::TextToSpeech;
 use pipeline::tts::cache::CachedVoice;
+use pipeline::tts::fallback::FallbackVoice;
 use pipeline::workflow::{Workflow, WorkflowModel};
 
+use super::remote::{chat_completions, kind, settings};
 use super::{Agent, AgentCatalogue, Probe};
-use crate::config::{AgentLlm, AgentSection, Config};
+use crate::config::{AgentLlm, AgentSection, Config, Names, ProviderSection};
 use crate::records::StoredRecords;
 use crate::store::Store;
 use crate::telemetry::metrics as meters;
@@ -36,7 +44,15 @@ pub enum AgentError {
         /// What was named.
         name: String,
         /// What there is.
-        known: &'static str,
+        known: String,
+    },
+    /// The configuration names no provider where one is needed.
+    #[error("agent `{agent}`: the list of {part} providers is empty or names one twice")]
+    BadProviderList {
+        /// The agent.
+        agent: String,
+        /// `stt`, `tts` or `llm`.
+        part: &'static str,
     },
     /// A workflow is wrong.
     #[error("{origin}: {source}")]
@@ -92,6 +108,8 @@ pub(super) struct Parts {
     /// One recogniser and one voice of a kind serve all agents.
     stt: HashMap<String, Arc<dyn SpeechToText>>,
     tts: HashMap<String, Arc<dyn TextToSpeech>>,
+    /// Records of providers by part and name.
+    healths: HashMap<(&'static str, String), Arc<ProviderHealth>>,
     /// What services show at a scrape.
     pub(super) probes: Vec<Probe>,
 }
@@ -103,6 +121,7 @@ impl Parts {
             http_tools: http_tools(config)?,
             stt: HashMap::new(),
             tts: HashMap::new(),
+            healths: HashMap::new(),
             probes: Vec::new(),
         })
     }
@@ -214,24 +233,37 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn model(&self, section: &AgentSection, llm: &AgentLlm) -> Result<Mind, AgentError> {
-        let name = llm.provider.as_ref().unwrap_or(&self.config.llm.provider);
-        if name != "openai" {
-            return Err(unknown(section, "llm", name, "openai"));
+    fn model(&mut self, section: &AgentSection, llm: &AgentLlm) -> Result<Mind, AgentError> {
+        let names = llm.provider.as_ref().unwrap_or(&self.config.llm.provider);
+        let names = checked(section, "llm", names)?.to_vec();
+        let mut models = Vec::new();
+        for (place, name) in names.iter().enumerate() {
+            let mut provider = match self.config.llm.providers.get(name) {
+                Some(provider) => provider.clone(),
+                None if name == "openai" => chat_completions(&self.config.llm.openai),
+                None => {
+                    let own = self.config.llm.providers.keys();
+                    return Err(unknown(section, "llm", name, &["openai"], own));
+                }
+            };
+            // A model's name means something to its own provider only.
+            if let (0, Some(model)) = (place, &llm.model) {
+                provider.model.clone_from(model);
+            }
+            let model = llm_kind::model(kind(name, &provider), settings(&provider))
+                .map_err(|source| refused(section, "llm", name, &provider, source, &LLM_KINDS))?;
+            models.push(model);
         }
-        let settings = &self.config.llm.openai;
-        let config = OpenAiConfig {
-            base_url: settings.base_url.clone(),
-            api_key: settings
-                .api_key
-                .as_ref()
-                .map(|key| ProviderSecret::new(key.reveal())),
-            model: llm.model.clone().unwrap_or_else(|| settings.model.clone()),
-            ..OpenAiConfig::default()
+        let model: Arc<dyn LanguageModel> = if models.len() == 1 {
+            models.swap_remove(0)
+        } else {
+            let healths = names.iter().map(|name| self.health("llm", name));
+            Arc::new(FallbackModel::new(
+                models.into_iter().zip(healths).collect(),
+            ))
         };
-        let model = OpenAiModel::new(config).map_err(|source| failed(section, name, source))?;
         Ok(Mind {
-            llm: Arc::new(model),
+            llm: model,
             tools: self.parts.http_tools.clone(),
             definitions: self.parts.http_tools.definitions(),
             prompt: llm.prompt.clone(),
@@ -241,21 +273,66 @@ impl<'a> Builder<'a> {
     }
 
     fn recogniser(&mut self, section: &AgentSection) -> Result<Arc<dyn SpeechToText>, AgentError> {
-        let name = section.stt.as_ref().unwrap_or(&self.config.stt.provider);
+        let names = section.stt.as_ref().unwrap_or(&self.config.stt.provider);
+        let names = checked(section, "stt", names)?.to_vec();
+        if let [only] = &names[..] {
+            return self.one_recogniser(section, only);
+        }
+        let mut members = Vec::new();
+        for name in &names {
+            let recogniser = self.one_recogniser(section, name)?;
+            members.push((recogniser, self.health("stt", name)));
+        }
+        Ok(Arc::new(FallbackRecogniser::new(members)))
+    }
+
+    fn one_recogniser(
+        &mut self,
+        section: &AgentSection,
+        name: &str,
+    ) -> Result<Arc<dyn SpeechToText>, AgentError> {
         if let Some(recogniser) = self.parts.stt.get(name) {
             return Ok(Arc::clone(recogniser));
         }
-        let recogniser = new_recogniser(self.config, section, name, &mut self.parts.probes)?;
-        self.parts.stt.insert(name.clone(), Arc::clone(&recogniser));
+        let recogniser = match self.config.stt.providers.get(name) {
+            Some(provider) => stt_kind::recogniser(kind(name, provider), settings(provider))
+                .map_err(|source| refused(section, "stt", name, provider, source, &STT_KINDS))?,
+            None => new_recogniser(self.config, section, name, &mut self.parts.probes)?,
+        };
+        self.parts
+            .stt
+            .insert(name.to_owned(), Arc::clone(&recogniser));
         Ok(recogniser)
     }
 
     fn voice(&mut self, section: &AgentSection) -> Result<Arc<dyn TextToSpeech>, AgentError> {
-        let name = section.tts.as_ref().unwrap_or(&self.config.tts.provider);
+        let names = section.tts.as_ref().unwrap_or(&self.config.tts.provider);
+        let names = checked(section, "tts", names)?.to_vec();
+        if let [only] = &names[..] {
+            return self.one_voice(section, only);
+        }
+        let mut members = Vec::new();
+        for name in &names {
+            let voice = self.one_voice(section, name)?;
+            members.push((voice, self.health("tts", name)));
+        }
+        Ok(Arc::new(FallbackVoice::new(members)))
+    }
+
+    /// A voice with its cache. Each has its own: what two voices said between them is not kept.
+    fn one_voice(
+        &mut self,
+        section: &AgentSection,
+        name: &str,
+    ) -> Result<Arc<dyn TextToSpeech>, AgentError> {
         if let Some(voice) = self.parts.tts.get(name) {
             return Ok(Arc::clone(voice));
         }
-        let voice = new_voice(self.config, section, name)?;
+        let voice = match self.config.tts.providers.get(name) {
+            Some(provider) => tts_kind::voice(kind(name, provider), settings(provider))
+                .map_err(|source| refused(section, "tts", name, provider, source, &TTS_KINDS))?,
+            None => new_voice(self.config, section, name)?,
+        };
         let bytes = self.config.tts.cache_mib * 1024 * 1024;
         let voice: Arc<dyn TextToSpeech> = if bytes > 0 {
             let cached = Arc::new(CachedVoice::new(voice, bytes));
@@ -267,8 +344,59 @@ impl<'a> Builder<'a> {
         } else {
             voice
         };
-        self.parts.tts.insert(name.clone(), Arc::clone(&voice));
+        self.parts.tts.insert(name.to_owned(), Arc::clone(&voice));
         Ok(voice)
+    }
+
+    fn health(&mut self, part: &'static str, name: &str) -> Arc<ProviderHealth> {
+        let key = (part, name.to_owned());
+        if let Some(health) = self.parts.healths.get(&key) {
+            return Arc::clone(health);
+        }
+        let health = Arc::new(ProviderHealth::new(part, name));
+        let probed = Arc::clone(&health);
+        self.parts
+            .probes
+            .push(Arc::new(move || meters::provider_health(&probed)));
+        self.parts.healths.insert(key, Arc::clone(&health));
+        health
+    }
+}
+
+/// The names, if there are some and none comes twice.
+fn checked<'a>(
+    section: &AgentSection,
+    part: &'static str,
+    names: &'a Names,
+) -> Result<&'a [String], AgentError> {
+    let names = names.as_slice();
+    let twice = names
+        .iter()
+        .enumerate()
+        .any(|(at, name)| names[..at].contains(name));
+    if names.is_empty() || twice {
+        return Err(AgentError::BadProviderList {
+            agent: section.id.clone(),
+            part,
+        });
+    }
+    Ok(names)
+}
+
+/// An unknown kind names those that are known; other refusals speak for themselves.
+fn refused(
+    section: &AgentSection,
+    part: &'static str,
+    name: &str,
+    provider: &ProviderSection,
+    source: ProviderError,
+    kinds: &[&'static str],
+) -> AgentError {
+    let kind = kind(name, provider);
+    if kinds.contains(&kind) {
+        failed(section, name, source)
+    } else {
+        unknown(section, part, kind, kinds, [])
     }
 }
 
@@ -282,7 +410,8 @@ fn new_recogniser(
     use pipeline::local::pocketsphinx::{PocketsphinxConfig, PocketsphinxRecogniser};
 
     if name != "pocketsphinx" {
-        return Err(unknown(section, "stt", name, "pocketsphinx"));
+        let own = config.stt.providers.keys();
+        return Err(unknown(section, "stt", name, &["pocketsphinx"], own));
     }
     let settings = &config.stt.pocketsphinx;
     let mut own = PocketsphinxConfig::default();
@@ -312,12 +441,13 @@ fn new_recogniser(
 
 #[cfg(not(feature = "embedded-speech"))]
 fn new_recogniser(
-    _config: &Config,
+    config: &Config,
     section: &AgentSection,
     name: &str,
     _probes: &mut Vec<Probe>,
 ) -> Result<Arc<dyn SpeechToText>, AgentError> {
-    Err(unknown(section, "stt", name, "none in this build"))
+    let own = config.stt.providers.keys();
+    Err(unknown(section, "stt", name, &[], own))
 }
 
 #[cfg(feature = "embedded-speech")]
@@ -329,7 +459,8 @@ fn new_voice(
     use pipeline::local::flite::{FliteConfig, FliteVoice};
 
     if name != "flite" {
-        return Err(unknown(section, "tts", name, "flite"));
+        let own = config.tts.providers.keys();
+        return Err(unknown(section, "tts", name, &["flite"], own));
     }
     let mut own = FliteConfig::default();
     if let Some(threads) = std::num::NonZeroUsize::new(config.tts.flite.slots) {
@@ -341,11 +472,12 @@ fn new_voice(
 
 #[cfg(not(feature = "embedded-speech"))]
 fn new_voice(
-    _config: &Config,
+    config: &Config,
     section: &AgentSection,
     name: &str,
 ) -> Result<Arc<dyn TextToSpeech>, AgentError> {
-    Err(unknown(section, "tts", name, "none in this build"))
+    let own = config.tts.providers.keys();
+    Err(unknown(section, "tts", name, &[], own))
 }
 
 fn http_tools(config: &Config) -> Result<Arc<HttpToolRunner>, AgentError> {
@@ -370,28 +502,97 @@ fn http_tools(config: &Config) -> Result<Arc<HttpToolRunner>, AgentError> {
         .map_err(|error| AgentError::Tools(error.to_string()))
 }
 
-fn unknown(
+fn unknown<'a>(
     section: &AgentSection,
     part: &'static str,
     name: &str,
-    known: &'static str,
+    built_in: &[&'a str],
+    own: impl IntoIterator<Item = &'a String>,
 ) -> AgentError {
+    let own = own.into_iter().map(String::as_str);
+    let known: Vec<&str> = built_in.iter().copied().chain(own).collect();
     AgentError::UnknownProvider {
         agent: section.id.clone(),
         part,
         name: name.to_owned(),
-        known,
+        known: if known.is_empty() {
+            format!("none; `[{part}.providers]` may define some")
+        } else {
+            known.join(", ")
+        },
     }
 }
 
-fn failed(
-    section: &AgentSection,
-    name: &str,
-    source: pipeline::provider_error::ProviderError,
-) -> AgentError {
+fn failed(section: &AgentSection, name: &str, source: ProviderError) -> AgentError {
     AgentError::Provider {
         agent: section.id.clone(),
         name: name.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn built(text: &str) -> Result<AgentCatalogue, AgentError> {
+        crate::telemetry::install_tls_provider();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("test.db")).await.unwrap();
+        let path = dir.path().join("samvad.toml");
+        std::fs::write(&path, text).unwrap();
+        build_agents(&Config::load(Some(&path)).unwrap(), &store)
+    }
+
+    const REMOTE: &str = r#"
+        [stt.providers.deepgram]
+        [stt.providers.backup]
+        kind = "soniox"
+        [llm.providers.claude]
+        kind = "anthropic"
+        [tts.providers.cartesia]
+        [tts.providers.sarvam]
+    "#;
+
+    #[tokio::test]
+    async fn an_agent_names_providers_and_those_that_stand_in() {
+        let text = format!(
+            r#"{REMOTE}
+            [[agents]]
+            id = "shop"
+            stt = ["deepgram", "backup"]
+            tts = ["cartesia", "sarvam"]
+            llm = {{ provider = ["claude", "openai"], prompt = "Be brief." }}
+            "#
+        );
+        let agents = built(&text).await.unwrap();
+        let agent = agents.find("shop").unwrap();
+        assert_eq!(agent.stt.name(), "deepgram+soniox");
+        assert_eq!(agent.llm.name(), "anthropic+openai");
+        assert_eq!(agent.tts.name(), "cartesia+sarvam");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_provider_is_reported_with_those_there_are() {
+        for (line, words) in [
+            ("stt = \"ears\"", ["`ears`", "deepgram"]),
+            ("tts = []", ["tts", "empty"]),
+            ("tts = [\"cartesia\", \"cartesia\"]", ["tts", "twice"]),
+        ] {
+            let text =
+                format!("{REMOTE}\n[[agents]]\nid = \"shop\"\n{line}\nllm = {{ prompt = \"x\" }}");
+            let error = built(&text).await.unwrap_err().to_string();
+            assert!(
+                words.iter().all(|word| error.contains(word)),
+                "{line}: {error}"
+            );
+        }
+        let odd = "[tts.providers.x]\nkind = \"parrot\"\n[[agents]]\nid = \"a\"\ntts = \"x\"\n\
+                   llm = { prompt = \"x\" }";
+        let error = built(odd).await.unwrap_err().to_string();
+        assert!(
+            error.contains("parrot") && error.contains("elevenlabs"),
+            "{error}"
+        );
     }
 }

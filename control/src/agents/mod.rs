@@ -3,6 +3,7 @@
 mod build;
 pub mod factory;
 pub mod providers;
+mod remote;
 pub mod stored;
 pub mod workflows;
 

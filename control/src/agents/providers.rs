@@ -70,7 +70,7 @@ pub fn catalogue(config: &Config) -> Vec<Provider> {
             "openai",
             &config.llm.openai.model,
             &[],
-            &config.llm.provider,
+            config.llm.provider.first(),
         ),
         entry(Part::Vad, "earshot", "earshot", &[], "earshot"),
     ];
@@ -81,15 +81,30 @@ pub fn catalogue(config: &Config) -> Vec<Provider> {
             "pocketsphinx",
             "pocketsphinx",
             english,
-            &config.stt.provider,
+            config.stt.provider.first(),
         ));
         entries.push(entry(
             Part::Tts,
             "flite",
             "flite",
             english,
-            &config.tts.provider,
+            config.tts.provider.first(),
         ));
+    }
+    for (part, providers, default) in [
+        (Part::Model, &config.llm.providers, &config.llm.provider),
+        (Part::Stt, &config.stt.providers, &config.stt.provider),
+        (Part::Tts, &config.tts.providers, &config.tts.provider),
+    ] {
+        entries.retain(|e| e.part != part || !providers.contains_key(&e.provider));
+        entries.extend(providers.iter().map(|(name, remote)| {
+            let model = if remote.model.is_empty() {
+                name
+            } else {
+                &remote.model
+            };
+            entry(part, name, model, &[], default.first())
+        }));
     }
     entries
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::api::failure::Failure;
 use crate::api::route::Fields as _;
 use crate::clock::now_us;
-use crate::config::{AgentLlm, AgentSection};
+use crate::config::{AgentLlm, AgentSection, Names};
 use crate::identity::accounts::uuid;
 use crate::identity::audit::Actor;
 use crate::store::{Connection, Row, Store, StoreError, Tenant, sql};
@@ -487,13 +487,13 @@ impl StoredAgent {
                 .owned("first_response_message")
                 .filter(|text| !text.is_empty()),
             llm: workflow.is_none().then(|| AgentLlm {
-                provider: model.owned("provider_name"),
+                provider: model.owned("provider_name").map(Names::from),
                 model: model.owned("model_name"),
                 prompt: model.owned("system_prompt").unwrap_or_default(),
             }),
             workflow,
-            stt: stt.owned("provider_name"),
-            tts: tts.owned("provider_name"),
+            stt: stt.owned("provider_name").map(Names::from),
+            tts: tts.owned("provider_name").map(Names::from),
             voice: tts.owned("voice_name").unwrap_or_default(),
             speed: 1.0,
             language: language.unwrap_or_else(|| "en-US".to_owned()),

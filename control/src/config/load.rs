@@ -377,6 +377,20 @@ mod tests {
     }
 
     #[test]
+    fn providers_come_in_lists_and_their_keys_from_the_environment() {
+        let text = "[stt]\nprovider = [\"ears\", \"pocketsphinx\"]\n\
+                    [stt.providers.ears]\nkind = \"deepgram\"\noptions = { endpointing = 100 }";
+        let key = ("SAMVAD_STT__PROVIDERS__EARS__API_KEY", "s3cret-key");
+        let config = load_text(text, &[key]).unwrap();
+        assert_eq!(config.stt.provider.as_slice(), ["ears", "pocketsphinx"]);
+        let ears = &config.stt.providers["ears"];
+        assert_eq!(ears.kind.as_deref(), Some("deepgram"));
+        assert_eq!(ears.options["endpointing"], 100);
+        assert!(ears.api_key.as_ref().unwrap().matches(b"s3cret-key"));
+        assert!(!format!("{config:?}").contains("s3cret-key"));
+    }
+
+    #[test]
     fn unknown_keys_are_refused_by_name() {
         let error = load_text("[server]\nhtpp = \"127.0.0.1:1\"", &[]).unwrap_err();
         assert!(error.to_string().contains("htpp"), "{error}");

@@ -19,9 +19,9 @@ pub use self::secret::Secret;
 pub use self::sections::{
     AgentLlm, AgentSection, CarriersSection, DatabaseSection, DirectStreams, ExotelSection,
     FliteSection, GoogleSection, IdentitySection, LimitsSection, LivekitSection, LlmSection,
-    LogFormat, LogSection, MediaSection, NumberSection, OpenAiSection, OpennessSection,
-    PocketsphinxSection, PortRange, RecordingSection, ServerSection, SipCodec, SipSection,
-    SttSection, ToolsSection, TtsSection, TwilioSection, WorkflowSection,
+    LogFormat, LogSection, MediaSection, Names, NumberSection, OpenAiSection, OpennessSection,
+    PocketsphinxSection, PortRange, ProviderSection, RecordingSection, ServerSection, SipCodec,
+    SipSection, SttSection, ToolsSection, TtsSection, TwilioSection, WorkflowSection,
 };
 
 /// The resolved configuration.

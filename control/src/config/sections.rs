@@ -398,6 +398,63 @@ impl Default for RecordingSection {
     }
 }
 
+/// A remote provider of speech or text under a name of one's own.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProviderSection {
+    /// Which adapter; the name of the section when not given.
+    pub kind: Option<String>,
+    /// Base address; the vendor's own when empty.
+    pub base_url: String,
+    /// Key.
+    pub api_key: Option<Secret>,
+    /// Model; the adapter's default when empty.
+    pub model: String,
+    /// Voice of agents that name none for it.
+    pub voice: String,
+    /// Further parameters by the vendor's names.
+    pub options: BTreeMap<String, serde_json::Value>,
+}
+
+/// One name, or several of which the later stand in for the earlier.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Names {
+    /// One.
+    One(String),
+    /// The first, and those that stand in for it, in order.
+    Several(Vec<String>),
+}
+
+impl Names {
+    /// The best of them; empty when the list is, which setting up an agent refuses.
+    #[must_use]
+    pub fn first(&self) -> &str {
+        self.as_slice().first().map_or("", String::as_str)
+    }
+
+    /// All of them, best first.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
+}
+
+impl From<&str> for Names {
+    fn from(name: &str) -> Self {
+        Self::One(name.to_owned())
+    }
+}
+
+impl From<String> for Names {
+    fn from(name: String) -> Self {
+        Self::One(name)
+    }
+}
+
 /// The embedded recogniser.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -413,16 +470,19 @@ pub struct PocketsphinxSection {
 #[serde(deny_unknown_fields, default)]
 pub struct SttSection {
     /// Recogniser of agents that name none.
-    pub provider: String,
+    pub provider: Names,
     /// The embedded recogniser.
     pub pocketsphinx: PocketsphinxSection,
+    /// Remote providers by name.
+    pub providers: BTreeMap<String, ProviderSection>,
 }
 
 impl Default for SttSection {
     fn default() -> Self {
         Self {
-            provider: "pocketsphinx".to_owned(),
+            provider: "pocketsphinx".into(),
             pocketsphinx: PocketsphinxSection::default(),
+            providers: BTreeMap::new(),
         }
     }
 }
@@ -440,19 +500,22 @@ pub struct FliteSection {
 #[serde(deny_unknown_fields, default)]
 pub struct TtsSection {
     /// Voice of agents that name none.
-    pub provider: String,
+    pub provider: Names,
     /// Speech kept so that repeated sentences cost nothing, in MiB.
     pub cache_mib: usize,
     /// The embedded voice.
     pub flite: FliteSection,
+    /// Remote providers by name.
+    pub providers: BTreeMap<String, ProviderSection>,
 }
 
 impl Default for TtsSection {
     fn default() -> Self {
         Self {
-            provider: "flite".to_owned(),
+            provider: "flite".into(),
             cache_mib: 64,
             flite: FliteSection::default(),
+            providers: BTreeMap::new(),
         }
     }
 }
@@ -484,16 +547,19 @@ impl Default for OpenAiSection {
 #[serde(deny_unknown_fields, default)]
 pub struct LlmSection {
     /// Model provider of agents that name none.
-    pub provider: String,
+    pub provider: Names,
     /// A server that speaks the chat-completions protocol.
     pub openai: OpenAiSection,
+    /// Remote providers by name.
+    pub providers: BTreeMap<String, ProviderSection>,
 }
 
 impl Default for LlmSection {
     fn default() -> Self {
         Self {
-            provider: "openai".to_owned(),
+            provider: "openai".into(),
             openai: OpenAiSection::default(),
+            providers: BTreeMap::new(),
         }
     }
 }
@@ -503,7 +569,7 @@ impl Default for LlmSection {
 #[serde(deny_unknown_fields, default)]
 pub struct AgentLlm {
     /// Provider; `[llm] provider` when not given.
-    pub provider: Option<String>,
+    pub provider: Option<Names>,
     /// Model; the provider's when not given.
     pub model: Option<String>,
     /// Instructions.
@@ -528,12 +594,12 @@ pub struct AgentSection {
     /// A language model that leads the conversation.
     #[serde(default)]
     pub llm: Option<AgentLlm>,
-    /// Recogniser.
+    /// Recogniser, and those that stand in for it.
     #[serde(default)]
-    pub stt: Option<String>,
-    /// Voice provider.
+    pub stt: Option<Names>,
+    /// Voice provider, and those that stand in for it.
     #[serde(default)]
-    pub tts: Option<String>,
+    pub tts: Option<Names>,
     /// Voice name.
     #[serde(default)]
     pub voice: String,

@@ -8,6 +8,7 @@ use media::recording::RecordingSummary;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use pipeline::call::{CallEvent, OverlapVerdict, TurnTimings};
+use pipeline::provider_health::ProviderHealth;
 use pipeline::tts::cache::CacheStatistics;
 
 use crate::calls::admission::Refusal;
@@ -76,6 +77,14 @@ fn describe() {
         "samvad_provider_faults_total",
         "Failures of recognisers, models, voices and tools, by part and provider."
     );
+    describe_counter!(
+        "samvad_provider_requests_total",
+        "Requests to providers in fallback lists, by part, configured name and outcome."
+    );
+    describe_gauge!(
+        "samvad_provider_breaker_open",
+        "1 while requests are kept away from a provider because it fails."
+    );
     describe_histogram!("samvad_tool_seconds", "How long tools ran.");
     describe_histogram!("samvad_store_group_size", "Writes per commit.");
     describe_histogram!(
@@ -121,6 +130,30 @@ pub fn call_ended(carrier: &'static str, outcome: CallOutcome) {
         "reason" => outcome.reason_name(),
     )
     .increment(1);
+}
+
+/// How a provider fares.
+pub fn provider_health(health: &ProviderHealth) {
+    let counts = health.counts();
+    let labels = [
+        ("part", health.part().to_owned()),
+        ("provider", health.name().to_owned()),
+    ];
+    for (outcome, count) in [
+        ("succeeded", counts.succeeded),
+        ("failed", counts.failed),
+        ("stood_in", counts.stood_in),
+        ("continued", counts.continued),
+    ] {
+        counter!(
+            "samvad_provider_requests_total",
+            "part" => health.part(),
+            "provider" => health.name().to_owned(),
+            "outcome" => outcome,
+        )
+        .absolute(count);
+    }
+    gauge!("samvad_provider_breaker_open", &labels).set(f64::from(u8::from(counts.open)));
 }
 
 /// A carrier's message was not understood.
