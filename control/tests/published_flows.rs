@@ -877,6 +877,145 @@ async fn calls_are_exported_whole(database: Database) {
     );
 }
 
+/// The final answer to an INVITE for `number`, as a telephone sends it.
+async fn invite(server: &Server, number: &str) -> String {
+    let sip = server.app.sip_address().expect("sip is served");
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let here = socket.local_addr().unwrap();
+    let branch = Uuid::new_v4().simple().to_string();
+    let sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+               m=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n";
+    let request = format!(
+        "INVITE sip:{number}@{sip} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{branch};rport\r\n\
+         From: <sip:+15550123@{here}>;tag={branch}\r\nTo: <sip:{number}@{sip}>\r\n\
+         Call-ID: {branch}\r\nCSeq: 1 INVITE\r\nContact: <sip:caller@{here}>\r\n\
+         Max-Forwards: 70\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    );
+    socket.send_to(request.as_bytes(), sip).await.unwrap();
+    let answered = async {
+        let mut buffer = vec![0; 4096];
+        loop {
+            let (length, _) = socket.recv_from(&mut buffer).await.unwrap();
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if !text.starts_with("SIP/2.0 1") {
+                return text;
+            }
+        }
+    };
+    tokio::time::timeout(WAIT_MAX, answered)
+        .await
+        .expect("a final answer")
+}
+
+async fn sip_calls_reach_what_is_mapped(database: Database) {
+    let world = World::new(database).await;
+    let server = &world.server;
+    let admin = Proof::Bearer(world.one.admin.bearer.clone());
+    let line = &world.one.things["line"];
+    let number = &world.one.number;
+    assert!(
+        invite(server, number).await.starts_with("SIP/2.0 404"),
+        "nobody is mapped yet"
+    );
+    let map = json!({ "phone_number_id": line, "agent_id": world.one.things["workflow_agent"] });
+    server
+        .done("POST", "/api/v1/phone/mapping", &admin, map)
+        .await;
+    let answer = invite(server, number).await;
+    assert!(
+        answer.starts_with("SIP/2.0 200") && answer.contains("m=audio"),
+        "{answer}"
+    );
+    let calls = server
+        .done("GET", "/api/v1/call-analytics", &admin, Value::Null)
+        .await;
+    assert_eq!(
+        calls[0]["agent_id"],
+        json!(world.one.things["workflow_agent"]),
+        "{calls}"
+    );
+    // Endpoints outside: SIP is redirected, Twilio bridges.
+    let twilio = async || {
+        let form = [("To".to_owned(), number.clone())];
+        server
+            .post_form("/carriers/twilio/voice", &form)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+    };
+    for (kind, url, config, expected) in [
+        (
+            "vapi",
+            None,
+            json!({ "assistant_id": "a1" }),
+            "sip:a1@sip.vapi.ai".to_owned(),
+        ),
+        (
+            "retell",
+            None,
+            json!({ "agent_id": "x" }),
+            format!("sip:{number}@sip.retellai.com;transport=tcp"),
+        ),
+        (
+            "elevenlabs",
+            None,
+            json!({ "agent_id": "x" }),
+            format!("sip:{number}@sip.rtc.elevenlabs.io;transport=tcp"),
+        ),
+        (
+            "livekit",
+            None,
+            json!({ "project_sip_host": "p.sip.livekit.cloud" }),
+            format!("sip:{number}@p.sip.livekit.cloud"),
+        ),
+        (
+            "vogent",
+            None,
+            json!({ "agent_id": "x" }),
+            format!("sip:{number}@sip.vogent.ai"),
+        ),
+        (
+            "custom_sip",
+            Some("sip:desk@pbx.example"),
+            json!({}),
+            "sip:desk@pbx.example".to_owned(),
+        ),
+    ] {
+        let body = json!({ "name": kind, "type": kind, "url": url, "provider_config": config,
+                           "phone_number_id": line });
+        let made = server.done("POST", "/endpoints", &admin, body).await;
+        let answer = invite(server, number).await;
+        assert!(answer.starts_with("SIP/2.0 302"), "{kind}: {answer}");
+        assert!(
+            answer.contains(&format!("Contact: <{expected}>")),
+            "{kind}: {answer}"
+        );
+        assert!(
+            twilio()
+                .await
+                .contains(&format!("<Dial><Sip>{expected}</Sip></Dial>")),
+            "{kind}"
+        );
+        let path = format!("/endpoints/{}", made["id"].as_str().unwrap());
+        server
+            .done("PATCH", &path, &admin, json!({ "status": "inactive" }))
+            .await;
+        assert!(
+            invite(server, number).await.starts_with("SIP/2.0 404"),
+            "{kind} is inactive"
+        );
+        server.done("DELETE", &path, &admin, Value::Null).await;
+    }
+    assert!(
+        twilio().await.contains("<Reject"),
+        "the line has lost its target"
+    );
+}
+
 async fn chats_follow_the_same_dialogue_as_calls(database: Database) {
     let world = World::new(database).await;
     let server = &world.server;
@@ -1123,6 +1262,7 @@ on_both_databases! {
     changes_at_once_lose_nothing
     what_is_mapped_takes_the_next_call
     web_callers_get_tokens_for_public_agents
+    sip_calls_reach_what_is_mapped
     numbers_are_bought_whole_or_not_at_all
     calls_are_exported_whole
     chats_follow_the_same_dialogue_as_calls

@@ -152,6 +152,15 @@ pub fn connect_stream(stream_url: &str, parameters: &[(&str, &str)]) -> String {
     twiml
 }
 
+/// TwiML that has Twilio call a SIP URI and bridge the two.
+#[must_use]
+pub fn dial_sip(uri: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Dial><Sip>{}</Sip></Dial></Response>",
+        xml(uri)
+    )
+}
+
 /// TwiML that refuses the call.
 #[must_use]
 pub fn reject(busy: bool) -> String {

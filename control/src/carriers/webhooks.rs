@@ -25,6 +25,7 @@ use super::twilio_signature::{self, SignedBody};
 use crate::agents::Agent;
 use crate::api::error::ApiError;
 use crate::calls::admission::Refusal;
+use crate::numbers::routing::sent_on_to;
 use crate::services::Services;
 use crate::telemetry::metrics as meters;
 
@@ -231,6 +232,9 @@ async fn twilio_answer(
     let agent = match services.controller.find(called).await {
         Ok(agent) => agent,
         Err(refusal) => {
+            if let Ok(Some(uri)) = sent_on_to(&services.store, called).await {
+                return twiml(twilio::dial_sip(&uri));
+            }
             meters::call_refused("twilio", refusal);
             return twiml(twilio::reject(false));
         }

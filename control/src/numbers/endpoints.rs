@@ -22,6 +22,8 @@ pub const KINDS: &[&str] = &[
     "vogent",
     "custom_sip",
 ];
+/// Stands for the number called in an endpoint's address.
+pub const NUMBER: &str = "{number}";
 /// The states there are.
 pub const STATES: &[&str] = &["active", "inactive", "error"];
 

@@ -2,4 +2,5 @@
 
 pub mod endpoints;
 pub mod lines;
+pub mod routing;
 pub mod trunks;

@@ -27,6 +27,7 @@ use crate::calls::admission::Refusal;
 use crate::calls::controller::{CallOrigin, OpenCall};
 use crate::calls::outcome::{CallOutcome, SetupEnd};
 use crate::calls::registry::Admission;
+use crate::numbers::routing::sent_on_to;
 use crate::services::Services;
 use crate::telemetry::metrics as meters;
 use crate::telemetry::tracing::Redacted;
@@ -57,7 +58,14 @@ async fn take(services: Arc<Services>, call: IncomingCall) {
     let prepared = prepare(&services, &call, &called).await;
     let (agent, admission, ports, local, negotiated) = match prepared {
         Ok(prepared) => prepared,
-        Err(refusal) => return refuse(&services, call, refusal, &called).await,
+        Err(refusal) => {
+            if refusal == Refusal::UnknownAgent
+                && let Ok(Some(uri)) = sent_on_to(&services.store, &called).await
+            {
+                return redirect(call, &uri).await;
+            }
+            return refuse(&services, call, refusal, &called).await;
+        }
     };
     let id = admission.id();
     let inbound = InboundCall {
@@ -107,6 +115,16 @@ async fn prepare(
             refused(Refusal::NoCodec)
         })?;
     Ok((agent, admission, ports, local, negotiated))
+}
+
+/// Tells the caller's side to call `uri` instead (RFC 3261 §21.3.3).
+async fn redirect(call: IncomingCall, uri: &str) {
+    tracing::info!(source = %call.source(), "call sent on to an endpoint");
+    let contact = Header::new(HeaderName::Contact, format!("<{uri}>"));
+    let moved = call.reject(StatusCode::MOVED_TEMPORARILY, None, vec![contact]);
+    if let Err(error) = moved.await {
+        tracing::debug!(%error, "redirection was not sent");
+    }
 }
 
 async fn refuse(services: &Services, call: IncomingCall, refusal: Refusal, called: &str) {

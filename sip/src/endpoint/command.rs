@@ -175,7 +175,11 @@ impl Endpoint {
             return Err(CommandError::WrongState);
         }
         let mut response = self.session_response(transaction, status, reason)?;
-        for header in headers.iter().filter(|header| !is_reserved(&header.name)) {
+        // The Contact of a redirection is where the call shall go, not where we are (RFC 3261 §8.1.3.4).
+        let redirects = status.code() < 400;
+        let own =
+            |name: &HeaderName| !is_reserved(name) || (redirects && *name == HeaderName::Contact);
+        for header in headers.iter().filter(|header| own(&header.name)) {
             response.headers.push_header(header.clone());
         }
         self.send_response(now, transaction, response);
