@@ -13,7 +13,7 @@ use crate::stt::TurnSignal;
 pub(crate) struct AudioFormat {
     /// Samples per second of 16-bit little-endian PCM.
     pub(crate) rate: u32,
-    /// Length of a message in ms; a multiple of 20. The last of an utterance may be shorter.
+    /// Length of a message in ms; a multiple of 20. The last of an utterance is filled up with silence.
     pub(crate) message_ms: u32,
 }
 

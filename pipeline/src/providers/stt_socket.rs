@@ -131,11 +131,25 @@ impl Connection {
         self.pending
             .extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
         self.sent_ms += u64::from(FRAME_MS);
-        let bytes = (self.format.rate / 1000 * self.format.message_ms * 2) as usize;
-        if self.pending.len() + 2 * FRAME_SAMPLES / 4 > bytes {
+        // A resampler may hold a few samples back.
+        if self.pending.len() + 2 * FRAME_SAMPLES / 4 > self.message_bytes() {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    fn message_bytes(&self) -> usize {
+        (self.format.rate / 1000 * self.format.message_ms * 2) as usize
+    }
+
+    /// Sends what is pending, filled up with silence: some providers refuse shorter messages.
+    async fn flush_whole(&mut self) -> Result<(), ProviderError> {
+        let missing = self.message_bytes().saturating_sub(self.pending.len());
+        if !self.pending.is_empty() {
+            self.sent_ms += missing as u64 / u64::from(self.format.rate / 1000 * 2);
+            self.pending.resize(self.pending.len() + missing, 0);
+        }
+        self.flush().await
     }
 
     async fn flush(&mut self) -> Result<(), ProviderError> {
@@ -332,7 +346,7 @@ impl Session {
     }
 
     async fn ask_for_final(&mut self) -> Result<(), ProviderError> {
-        self.connection.flush().await?;
+        self.connection.flush_whole().await?;
         let finish = self.connection.codec.finish();
         self.connection.send_all(finish).await
     }

@@ -230,15 +230,9 @@ async fn what_was_cancelled_is_never_heard_in_the_next_request() {
         let said = all(voice.synthesize(request("a b")).await.unwrap()).await;
         assert_eq!(said.fault, None, "{kind}");
         assert_eq!(said.pcm.len(), fake::pcm("a b", 16_000).len(), "{kind}");
-        let told = match kind {
-            "cartesia" => "cancel",
-            "deepgram" => "Clear",
-            "elevenlabs" => "close_context",
-            // Sarvam has no cancel: the connection goes.
-            _ => return assert!(connections(&server, kind) <= 2, "{kind}"),
-        };
-        // The request may have been complete before it was dropped.
-        let _ = server.noted(kind, told);
+        // Sarvam has no cancel: its connection goes, the others' serve on.
+        let most = if kind == "sarvam" { 2 } else { 1 };
+        assert!(connections(&server, kind) <= most, "{kind}");
     })
     .await;
 }

@@ -38,8 +38,8 @@ pub(crate) async fn streaming(
             while let Some(message) = line.next().await {
                 match message {
                     Message::Binary(audio) => {
-                        // 50 to 1000 ms; the end of an utterance may be shorter than a message.
-                        if audio.len() > rate * 2 {
+                        // A message is 50 to 1000 ms long.
+                        if !(rate / 10..=rate * 2).contains(&audio.len()) {
                             line.say(&json!({"type": "Error", "error_code": 3007,
                                 "error": "Input Duration Error"}))
                                 .await;

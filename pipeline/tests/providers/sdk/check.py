@@ -126,7 +126,7 @@ def stt_assemblyai():
             speech_model=models.SpeechModel.universal_streaming_english,
         )
     )
-    client.stream(pieces(pcm(tail_ms=0)))
+    client.stream(pieces(pcm(tail_ms=0), 3200))
     client.force_endpoint()
     assert ended.wait(20), errors
     same([t for t in turns if t.end_of_turn][0].transcript)
