@@ -3,10 +3,15 @@
 //! After each `handle_*` call drain [`Endpoint::poll_transmit`] and [`Endpoint::poll_event`],
 //! then sleep until [`Endpoint::poll_timeout`].
 
+mod authentication;
 mod command;
 mod in_dialog;
+mod provisional;
+mod query;
+mod registration;
 mod request;
 mod response;
+mod retry;
 mod send;
 mod tables;
 mod template;
@@ -22,17 +27,30 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use self::authentication::Authentication;
+use self::registration::Registration;
 use self::tables::{Client, MergeKey, Server};
 use crate::dialog::Session;
 use crate::event::{Counters, Event, SessionEnd, SessionId, Transmit};
+use crate::guard::{Guard, GuardConfig};
 use crate::message::{Message, parse};
 use crate::transaction::{ClientKey, ServerKey, Table, Timers};
+use crate::transport::{Hop, Transport};
 
 /// Timers, limits and names of an endpoint.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct EndpointConfig {
     /// Value of User-Agent and Server.
     pub user_agent: String,
+    /// User part of Contact; empty for none.
+    pub contact_user: String,
+    /// Who may speak to the endpoint, and how often.
+    pub guard: GuardConfig,
+    /// Session interval asked for in INVITEs of ours, in seconds (RFC 4028); `None` asks for none.
+    pub session_expires_s: Option<u32>,
+    /// Requests longer than this go by TCP instead of UDP, if a TCP listener is advertised
+    /// (RFC 3261 §18.1.1), and back to UDP if that fails.
+    pub udp_request_bytes_max: usize,
     /// Base timers.
     pub timers: Timers,
     /// Most sessions at once; further INVITEs get 503 with Retry-After.
@@ -50,6 +68,10 @@ impl Default for EndpointConfig {
     fn default() -> Self {
         Self {
             user_agent: "Samvad".to_owned(),
+            contact_user: String::new(),
+            guard: GuardConfig::default(),
+            session_expires_s: None,
+            udp_request_bytes_max: 1_300,
             timers: Timers::default(),
             sessions_max: 4_096,
             transactions_max: 65_536,
@@ -63,9 +85,14 @@ impl Default for EndpointConfig {
 #[derive(Debug)]
 pub struct Endpoint {
     config: EndpointConfig,
-    /// Our address as peers see it.
+    /// Our address as peers see it, over UDP and where a transport has none of its own.
     advertised: SocketAddr,
+    /// Addresses of listeners of further transports.
+    listeners: Vec<(Transport, SocketAddr)>,
+    guard: Guard,
+    authentication: Authentication,
     random: StdRng,
+    registrations: Table<u64, Registration>,
     sessions: Table<String, Session>,
     servers: Table<ServerKey, Server>,
     clients: Table<ClientKey, Client>,
@@ -83,9 +110,13 @@ impl Endpoint {
     #[must_use]
     pub fn new(config: EndpointConfig, advertised: SocketAddr, seed: [u8; 32]) -> Self {
         Self {
+            guard: Guard::new(config.guard.clone()),
             config,
             advertised,
+            listeners: Vec::new(),
+            authentication: Authentication::default(),
             random: StdRng::from_seed(seed),
+            registrations: Table::new(),
             sessions: Table::new(),
             servers: Table::new(),
             clients: Table::new(),
@@ -97,10 +128,30 @@ impl Endpoint {
         }
     }
 
-    /// Takes a datagram that came from `source`. Whatever it holds, at most one answer goes out
-    /// at once, and none for what is not a request.
-    pub fn handle_datagram(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
+    /// Names the address peers reach us at by a transport besides UDP.
+    pub fn advertise(&mut self, transport: Transport, address: SocketAddr) {
+        self.listeners.retain(|(known, _)| *known != transport);
+        self.listeners.push((transport, address));
+    }
+
+    /// Takes other lists and limits of who may speak to us; bans and rates in force stay.
+    pub fn configure_guard(&mut self, config: GuardConfig) {
+        self.guard.configure(config);
+    }
+
+    /// Whether what comes from this peer is read at all.
+    pub fn admits(&mut self, now: Instant, peer: Hop) -> bool {
+        self.guard.admit(now, peer.address.ip())
+    }
+
+    /// Takes a datagram, or a message out of a stream, that came from `source`. Whatever it holds,
+    /// at most one answer goes out at once, and none for what is not a request.
+    pub fn handle_datagram(&mut self, now: Instant, source: impl Into<Hop>, datagram: &[u8]) {
+        let source = source.into();
         self.counters.datagrams_received += 1;
+        if !self.guard.admit(now, source.address.ip()) {
+            return;
+        }
         match parse(datagram) {
             Ok(None) => {}
             Ok(Some(parsed)) => match parsed.message {
@@ -147,6 +198,7 @@ impl Endpoint {
             self.sessions.next_deadline(),
             self.servers.next_deadline(),
             self.clients.next_deadline(),
+            self.registrations.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -156,7 +208,10 @@ impl Endpoint {
     /// Whether every table is empty.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.sessions.len() == 0 && self.servers.len() == 0 && self.clients.len() == 0
+        self.sessions.len() == 0
+            && self.servers.len() == 0
+            && self.clients.len() == 0
+            && self.registrations.len() == 0
     }
 
     /// Sizes and sums.
@@ -166,7 +221,31 @@ impl Endpoint {
             sessions: self.sessions.len(),
             client_transactions: self.clients.len(),
             server_transactions: self.servers.len(),
+            guard: self.guard.counters(),
+            registered_users: self.registered_users(),
             ..self.counters
+        }
+    }
+
+    /// Our address as a peer reached by this transport sees it.
+    fn local_address(&self, transport: Transport) -> SocketAddr {
+        self.listeners
+            .iter()
+            .find(|(known, _)| *known == transport)
+            .map_or(self.advertised, |(_, address)| *address)
+    }
+
+    /// Whether peers can reach us by this transport.
+    fn listens(&self, transport: Transport) -> bool {
+        transport == Transport::Udp || self.listeners.iter().any(|(known, _)| *known == transport)
+    }
+
+    /// Timers of a transaction with this peer.
+    fn timers_towards(&self, hop: Hop) -> Timers {
+        if hop.transport.is_reliable() {
+            self.config.timers.on_stream()
+        } else {
+            self.config.timers
         }
     }
 

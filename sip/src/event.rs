@@ -1,9 +1,12 @@
 //! What goes into and comes out of the endpoint, as plain data.
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
+use crate::auth::Credentials;
+use crate::guard::GuardCounters;
 use crate::message::{Essentials, Header, Headers, NameAddr, Request, StatusCode, Uri};
 use crate::sdp::SessionDescription;
+use crate::transport::Hop;
 
 /// Identifies one INVITE session of an endpoint, from its INVITE to its end. Never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -15,7 +18,7 @@ pub struct InviteRequest {
     /// Request-URI, `sip:` or `tel:`; also To unless `to` is given.
     pub target: Uri,
     /// Where the INVITE is sent: the resolved next hop.
-    pub destination: SocketAddr,
+    pub destination: Hop,
     /// From, without a tag.
     pub from: NameAddr,
     /// To, if it differs from `target`.
@@ -24,7 +27,78 @@ pub struct InviteRequest {
     pub headers: Vec<Header>,
     /// Our offer; without one the peer offers in its 200 (late offer).
     pub offer: Option<SessionDescription>,
+    /// Answers challenges of the peer, for the whole session.
+    pub credentials: Option<Credentials>,
+    /// Next hops tried in turn when `destination` answers 503, cannot be reached or stays silent.
+    pub alternatives: Vec<Hop>,
+    /// Redirections (3xx) followed; only to addresses of `destination` and `alternatives`, so that
+    /// nobody can send our calls elsewhere.
+    pub redirects_max: u8,
 }
+
+impl InviteRequest {
+    /// A call without offer, credentials and further header fields.
+    #[must_use]
+    pub fn new(target: Uri, destination: impl Into<Hop>, from: NameAddr) -> Self {
+        Self {
+            target,
+            destination: destination.into(),
+            from,
+            to: None,
+            headers: Vec::new(),
+            offer: None,
+            credentials: None,
+            alternatives: Vec::new(),
+            redirects_max: 0,
+        }
+    }
+}
+
+/// Identifies one registration of an endpoint. Never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RegistrationId(pub u64);
+
+/// An address to register, and to keep registered.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RegisterRequest {
+    /// Address of record: To and From.
+    pub address: NameAddr,
+    /// Request-URI: the registrar's domain, without user part.
+    pub registrar: Uri,
+    /// Where the REGISTER is sent, best first; further ones are tried when one fails.
+    pub destinations: Vec<Hop>,
+    /// Answers challenges.
+    pub credentials: Option<Credentials>,
+    /// Time asked for, in seconds.
+    pub expires_s: u32,
+    /// User part of our Contact.
+    pub contact_user: String,
+}
+
+/// How a registration stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RegistrationState {
+    /// Registered; will be refreshed in time.
+    Registered {
+        /// Time granted, in seconds.
+        expires_s: u32,
+        /// Who granted it.
+        registrar: Hop,
+    },
+    /// Not registered; tried again later.
+    Failed {
+        /// Why: the final status; `None` if nobody answered.
+        status: Option<StatusCode>,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// Given up on request.
+    Unregistered,
+}
+
+/// Identifies an OPTIONS request of ours. Never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct QueryId(pub u64);
 
 /// What the application asks of a session.
 #[derive(Clone, PartialEq, Debug)]
@@ -44,6 +118,9 @@ pub enum Command {
         /// Further header fields.
         headers: Vec<Header>,
     },
+    /// Ask the caller to prove who it is (401). The session ends; the next INVITE of the caller
+    /// has [`IncomingInvite::user`].
+    Challenge,
     /// Refuse an incoming call.
     Reject {
         /// A code from 300 to 699.
@@ -110,9 +187,11 @@ pub struct IncomingInvite {
     /// Its From, To, Call-ID and so on.
     pub essentials: Essentials,
     /// Where it came from.
-    pub source: SocketAddr,
+    pub source: Hop,
     /// The caller's offer; `None` asks us to offer.
     pub offer: Option<SessionDescription>,
+    /// The user whose credentials the INVITE carried, if it carried right ones.
+    pub user: Option<String>,
 }
 
 /// Which request carried an offer within a dialog.
@@ -209,6 +288,13 @@ pub enum Event {
         /// Header fields of the response.
         headers: Headers,
     },
+    /// The caller acknowledged a reliable provisional response of ours (RFC 3262).
+    EarlyConfirmed {
+        /// The session.
+        session: SessionId,
+        /// The answer, if that response carried our offer.
+        sdp: Option<SessionDescription>,
+    },
     /// The caller acknowledged our 200; the session is confirmed.
     Confirmed {
         /// The session.
@@ -264,6 +350,22 @@ pub enum Event {
         /// How it goes.
         progress: ReferProgress,
     },
+    /// A registration of ours changed.
+    Registration {
+        /// Which.
+        registration: RegistrationId,
+        /// How it stands now.
+        state: RegistrationState,
+    },
+    /// Our OPTIONS was answered, or not.
+    Queried {
+        /// Which.
+        query: QueryId,
+        /// Final status; `None` if nobody answered. Any status proves that the peer is there.
+        status: Option<StatusCode>,
+        /// Header fields of the response.
+        headers: Headers,
+    },
     /// The session is over. Exactly one per session, and the last of its events.
     Ended {
         /// The session.
@@ -286,7 +388,7 @@ pub struct InfoDigit {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Transmit {
     /// Where to.
-    pub destination: SocketAddr,
+    pub destination: Hop,
     /// What.
     pub payload: std::sync::Arc<[u8]>,
 }
@@ -319,16 +421,28 @@ pub struct Counters {
     pub invites_received: u64,
     /// INVITEs sent.
     pub invites_sent: u64,
+    /// Requests of ours sent again with credentials.
+    pub challenges_met: u64,
+    /// INVITEs of ours sent on to another next hop.
+    pub failovers: u64,
+    /// Users registered here now.
+    pub registered_users: usize,
+    /// Requests with wrong credentials.
+    pub auth_failures: u64,
+    /// What the guard dropped.
+    pub guard: GuardCounters,
 }
 
 impl Event {
-    /// The session it belongs to.
+    /// The session it belongs to; `None` for what happens outside sessions.
     #[must_use]
-    pub const fn session(&self) -> SessionId {
+    pub const fn session(&self) -> Option<SessionId> {
         match self {
+            Self::Registration { .. } | Self::Queried { .. } => None,
             Self::Incoming { session, .. }
             | Self::Provisional { session, .. }
             | Self::Answered { session, .. }
+            | Self::EarlyConfirmed { session, .. }
             | Self::Confirmed { session, .. }
             | Self::Offer { session, .. }
             | Self::OfferConfirmed { session, .. }
@@ -336,7 +450,7 @@ impl Event {
             | Self::ReinviteFailed { session, .. }
             | Self::Info { session, .. }
             | Self::Refer { session, .. }
-            | Self::Ended { session, .. } => *session,
+            | Self::Ended { session, .. } => Some(*session),
         }
     }
 }

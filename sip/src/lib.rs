@@ -3,11 +3,15 @@
 //! [`endpoint::Endpoint`] is the whole of it without sockets or clock; [`net`] puts it on UDP
 //! with tokio.
 
+pub mod auth;
 pub mod dialog;
 pub mod endpoint;
 pub mod event;
+pub mod guard;
 pub mod message;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod registrar;
 pub mod sdp;
 pub mod transaction;
+pub mod transport;

@@ -42,14 +42,10 @@ fn local(direction: Direction, version: u64) -> LocalMedia {
 }
 
 fn invite(to: SocketAddr, offer: Option<SessionDescription>) -> InviteRequest {
-    InviteRequest {
-        target: Uri::sip("agent", to),
-        destination: to,
-        from: NameAddr::new("sip:caller@example.com".parse().unwrap()),
-        to: None,
-        headers: Vec::new(),
-        offer,
-    }
+    let from = NameAddr::new("sip:caller@example.com".parse().unwrap());
+    let mut invite = InviteRequest::new(Uri::sip("agent", to), to, from);
+    invite.offer = offer;
+    invite
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -80,7 +76,7 @@ async fn call_is_placed_changed_and_ended() {
     let mut outgoing = caller.invite(request).await.unwrap();
     let call = within(incoming.recv()).await.unwrap();
     assert_eq!(call.uri().user().as_deref(), Some("agent"));
-    assert_eq!(call.source(), caller.local_addr());
+    assert_eq!(call.source().address, caller.local_addr());
     call.ring().await.unwrap();
     let Some(OutgoingEvent::Provisional { status, .. }) = within(outgoing.next_event()).await
     else {

@@ -155,17 +155,12 @@ async fn we_call_sipp() {
         "-m".into(),
         CALLS.to_string(),
     ]);
-    let destination = ([127, 0, 0, 1], port).into();
+    let destination: std::net::SocketAddr = ([127, 0, 0, 1], port).into();
     for _ in 0..CALLS {
         let ours = offer(&local());
-        let request = InviteRequest {
-            target: Uri::sip("service", destination),
-            destination,
-            from: NameAddr::new("sip:agent@127.0.0.1".parse().unwrap()),
-            to: None,
-            headers: Vec::new(),
-            offer: Some(ours.clone()),
-        };
+        let from = NameAddr::new("sip:agent@127.0.0.1".parse().unwrap());
+        let mut request = InviteRequest::new(Uri::sip("service", destination), destination, from);
+        request.offer = Some(ours.clone());
         let mut call = agent.invite(request).await.unwrap();
         let mut dialog = loop {
             match timeout(PATIENCE, call.next_event()).await.unwrap() {

@@ -303,7 +303,7 @@ fn fate(bytes: &[u8]) -> Fate {
     endpoint.handle_datagram(now, source, bytes);
     let status = endpoint.poll_transmit().map(|transmit| {
         // The answer goes back to where the request came from, and can itself be read.
-        assert_eq!(transmit.destination.ip(), source.ip());
+        assert_eq!(transmit.destination.address.ip(), source.ip());
         let text = String::from_utf8_lossy(&transmit.payload).into_owned();
         if !text.contains("400") {
             parse(&transmit.payload).unwrap().unwrap();

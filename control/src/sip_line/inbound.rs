@@ -105,7 +105,7 @@ async fn prepare(
         tracing::warn!(%error, "no rtp ports for a call");
         refused(Refusal::NoMedia)
     })?;
-    let local = local_media(&services.config, &ports, call.source());
+    let local = local_media(&services.config, &ports, call.source().address);
     let negotiated = call
         .offer()
         .map(|offer| negotiate(offer, &local))

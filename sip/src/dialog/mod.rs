@@ -2,13 +2,15 @@
 
 mod body;
 mod refer;
+mod reliable;
 mod session;
 mod session_timer;
 mod state;
 
 pub(crate) use body::{info_digit, refer_status, session_description};
 pub(crate) use refer::Transfer;
-pub(crate) use session::{OwnOffer, PeerOffer, Phase, Resend, Session};
+pub(crate) use reliable::{Pending, Queued};
+pub(crate) use session::{Attempt, OwnOffer, PeerOffer, Phase, Resend, Session};
 pub(crate) use session_timer::{
     SessionTimer, TimerDue, is_too_small as session_interval_too_small,
 };

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Dialog, SessionTimer, Transfer};
+use crate::auth::ClientAuth;
 use crate::event::{OfferMethod, SessionEnd};
-use crate::message::{Headers, Request};
+use crate::message::{Header, Headers, Request};
 use crate::transaction::{Deadline, Repeat};
+use crate::transport::Hop;
+
+use super::reliable::Reliable;
 
 /// Where a session stands.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ pub(crate) struct Resend {
     /// The 2xx.
     pub(crate) response: Arc<[u8]>,
     /// Where it goes.
-    pub(crate) destination: std::net::SocketAddr,
+    pub(crate) destination: Hop,
     /// CSeq number of the INVITE.
     pub(crate) cseq: u32,
     /// When the next copy is due.
@@ -91,6 +95,20 @@ pub(crate) struct OwnOffer {
     pub(crate) retry_at: Option<Instant>,
 }
 
+/// What is still to be tried for a call of ours.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// Further next hops.
+    pub(crate) alternatives: std::collections::VecDeque<Hop>,
+    /// Addresses a redirection may lead to.
+    pub(crate) allowed: Vec<std::net::IpAddr>,
+    pub(crate) redirects_left: u8,
+    /// Targets called already: a redirection back to one of them is a loop.
+    pub(crate) visited: Vec<crate::message::Uri>,
+    /// Whether a 422 was met already.
+    pub(crate) interval_raised: bool,
+}
+
 /// One INVITE session.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -107,6 +125,14 @@ pub(crate) struct Session {
     pub(crate) timer: Option<SessionTimer>,
     /// Whether the peer's Allow lists UPDATE.
     pub(crate) peer_allows_update: bool,
+    /// Answers the peer's challenges.
+    pub(crate) auth: Option<ClientAuth>,
+    /// What is still to be tried for a call of ours without an answer.
+    pub(crate) attempt: Option<Box<Attempt>>,
+    /// Provisional responses that want a PRACK, ours and the peer's.
+    pub(crate) reliable: Reliable,
+    /// Our answer to the INVITE, held back until a PRACK comes.
+    pub(crate) answer_waiting: Option<(Arc<[u8]>, Vec<Header>)>,
     /// Our last description sent, for refreshes that must not change anything.
     pub(crate) local_sdp: Option<Arc<[u8]>>,
 }
@@ -124,6 +150,10 @@ impl Session {
             transfer: None,
             timer: None,
             peer_allows_update: false,
+            auth: None,
+            attempt: None,
+            reliable: Reliable::new(),
+            answer_waiting: None,
             local_sdp: None,
         }
     }
@@ -151,6 +181,7 @@ impl Deadline for Session {
                 .map(|resend| resend.repeat.at.min(resend.give_up)),
             self.own_offer.as_ref().and_then(|offer| offer.retry_at),
             self.transfer.map(|transfer| transfer.give_up),
+            self.reliable.deadline(),
             self.timer
                 .filter(|_| self.is_confirmed())
                 .map(|timer| timer.deadline()),

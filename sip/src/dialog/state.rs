@@ -1,10 +1,9 @@
 //! What a dialog knows (RFC 3261 §12).
 
-use std::net::SocketAddr;
-
 use crate::message::{
     Essentials, HeaderName, Headers, Method, NameAddr, ParseError, Request, Response, Uri,
 };
+use crate::transport::{Hop, Transport};
 
 /// One dialog, seen from our side.
 #[derive(Clone, Debug)]
@@ -23,7 +22,7 @@ pub(crate) struct Dialog {
     route_set: Vec<NameAddr>,
     /// Where the peer's last message came from, or where ours went: used when the next hop is a
     /// name, which the core cannot resolve.
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Hop,
 }
 
 impl Dialog {
@@ -32,7 +31,7 @@ impl Dialog {
         request: &Request,
         essentials: &Essentials,
         local_tag: &str,
-        source: SocketAddr,
+        source: Hop,
     ) -> Result<Self, ParseError> {
         let contact = request.headers.addresses(&HeaderName::Contact)?;
         Ok(Self {
@@ -57,7 +56,7 @@ impl Dialog {
         local: NameAddr,
         remote: NameAddr,
         remote_target: Uri,
-        destination: SocketAddr,
+        destination: Hop,
     ) -> Self {
         Self {
             call_id,
@@ -73,12 +72,7 @@ impl Dialog {
 
     /// Takes what a 2xx to our INVITE says: tag, target and route set (§12.1.2, §13.2.2.4).
     /// Malformed parts are left as they were, so that the ACK can be sent anyway.
-    pub(crate) fn confirm(
-        &mut self,
-        response: &Response,
-        essentials: &Essentials,
-        source: SocketAddr,
-    ) {
+    pub(crate) fn confirm(&mut self, response: &Response, essentials: &Essentials, source: Hop) {
         self.remote = essentials.to.clone();
         self.peer = source;
         if let Ok(mut route_set) = response.headers.addresses(&HeaderName::RecordRoute) {
@@ -140,13 +134,23 @@ impl Dialog {
         }
     }
 
-    /// Where the next request goes: the first route or the target, if it names an address.
-    pub(crate) fn next_hop(&self) -> SocketAddr {
+    /// Where the next request goes: the first route or the target, if it names an address. Peers
+    /// on a stream are reached on it (RFC 5626 §5.3): behind NAT there is no other way, and a
+    /// call must not wait for a connection to be opened. A proxy elsewhere in the route set is
+    /// the exception.
+    pub(crate) fn next_hop(&self) -> Hop {
         let uri = self
             .route_set
             .first()
             .map_or(&self.remote_target, |route| &route.uri);
-        uri.socket_addr().unwrap_or(self.peer)
+        let Some(address) = uri.socket_addr() else {
+            return self.peer;
+        };
+        let on_stream = self.peer.transport.is_reliable();
+        if on_stream && (self.route_set.is_empty() || address.ip() == self.peer.address.ip()) {
+            return self.peer;
+        }
+        Hop::new(Transport::of_uri(uri).unwrap_or_default(), address)
     }
 
     /// Request-URI and Route values; a strict router first in the set takes the place of the

@@ -6,11 +6,14 @@ use std::time::Instant;
 use super::Endpoint;
 use super::send::{ALLOW, SUPPORTED, is_reserved};
 use super::tables::Purpose;
+use crate::auth::ClientAuth;
+use crate::dialog::{Attempt, MIN_SESSION_EXPIRES_S};
 use crate::dialog::{Dialog, OwnOffer, Phase, Resend, Session, SessionTimer, Transfer};
 use crate::event::{Command, CommandError, InviteRequest, OfferMethod, SessionEnd, SessionId};
 use crate::message::{Header, HeaderName, Headers, Method, NameAddr, Response, StatusCode, Uri};
 use crate::sdp::{SDP_MEDIA_TYPE, SessionDescription};
 use crate::transaction::Repeat;
+use crate::transport::Transport;
 
 type Outcome = Result<(), CommandError>;
 
@@ -44,7 +47,17 @@ impl Endpoint {
         );
         let mut request = dialog.request(Method::Invite, None);
         let local_sdp = invite.offer.as_ref().map(sdp_bytes);
-        self.add_session_headers(&mut request.headers, &invite.headers);
+        let transport = invite.destination.transport;
+        self.add_capabilities(&mut request.headers, transport, &invite.headers);
+        if let Some(seconds) = self.config.session_expires_s {
+            let seconds = seconds.max(MIN_SESSION_EXPIRES_S);
+            request
+                .headers
+                .push(HeaderName::SessionExpires, seconds.to_string());
+            request
+                .headers
+                .push(HeaderName::MinSe, MIN_SESSION_EXPIRES_S.to_string());
+        }
         set_body(
             &mut request.headers,
             &mut request.body,
@@ -58,6 +71,19 @@ impl Endpoint {
         };
         let mut session = Session::new(phase, dialog, true);
         session.local_sdp = local_sdp;
+        session.auth = invite.credentials.map(ClientAuth::new);
+        session.attempt = Some(Box::new(Attempt {
+            allowed: invite
+                .alternatives
+                .iter()
+                .chain([&invite.destination])
+                .map(|hop| hop.address.ip())
+                .collect(),
+            alternatives: invite.alternatives.into(),
+            redirects_left: invite.redirects_max,
+            visited: vec![request.uri.clone()],
+            interval_raised: false,
+        }));
         let id = self.sessions.insert(local_tag, session);
         let client = self.send_request(now, request, invite.destination, Purpose::Invite(id));
         self.sessions.update(id, |session| {
@@ -92,6 +118,7 @@ impl Endpoint {
                 reason,
                 headers,
             } => self.reject(now, id, status, reason.as_deref(), &headers),
+            Command::Challenge => self.challenge_caller(now, id),
             Command::Acknowledge { sdp } => self.acknowledge_late_offer(id, Some(&sdp)),
             Command::AnswerOffer { sdp } => self.answer_offer(now, id, &sdp),
             Command::RejectOffer { status } => self.reject_offer(now, id, status),
@@ -115,9 +142,17 @@ impl Endpoint {
         if !status.is_provisional() || status == StatusCode::TRYING {
             return Err(CommandError::WrongState);
         }
-        let mut response = self.session_response(transaction, status, None)?;
-        self.add_session_headers(&mut response.headers, &[]);
         let body = sdp.map(sdp_bytes);
+        let reliable = self.sessions.get(id).is_some_and(|session| {
+            let reliable = &session.reliable;
+            // What carries a description must arrive; for the rest it is enough if it may.
+            reliable.peer_requires || (reliable.peer_supports && body.is_some())
+        });
+        if reliable {
+            return self.send_reliable(now, id, status, body);
+        }
+        let mut response = self.session_response(transaction, status, None)?;
+        self.add_session_headers(&mut response.headers, id, &[]);
         set_body(&mut response.headers, &mut response.body, body.as_deref());
         self.send_response(now, transaction, response);
         Ok(())
@@ -130,6 +165,31 @@ impl Endpoint {
         sdp: &SessionDescription,
         headers: &[Header],
     ) -> Outcome {
+        self.incoming(id)?;
+        let body = sdp_bytes(sdp);
+        // RFC 3262 §3: no 2xx while a description waits for its PRACK.
+        let must_wait = self.sessions.update(id, |session| {
+            let open = session.reliable.pending.as_ref();
+            let waits = open.is_some_and(|pending| pending.has_sdp);
+            if waits {
+                session.answer_waiting = Some((Arc::clone(&body), headers.to_vec()));
+            }
+            waits
+        });
+        if must_wait == Some(true) {
+            return Ok(());
+        }
+        self.answer_with(now, id, &body, headers)
+    }
+
+    /// Sends the 200 with this description.
+    pub(super) fn answer_with(
+        &mut self,
+        now: Instant,
+        id: u64,
+        body: &Arc<[u8]>,
+        headers: &[Header],
+    ) -> Outcome {
         let (transaction, offered) = self.incoming(id)?;
         let Some(Phase::Incoming { invite, cseq, .. }) =
             self.sessions.get(id).map(|session| &session.phase)
@@ -139,19 +199,20 @@ impl Endpoint {
         let cseq = *cseq;
         let timer = SessionTimer::for_request(now, invite);
         let mut response = self.session_response(transaction, StatusCode::OK, None)?;
-        self.add_session_headers(&mut response.headers, headers);
-        let body = sdp_bytes(sdp);
+        self.add_session_headers(&mut response.headers, id, headers);
         self.sessions.update(id, |session| {
             session.phase = Phase::Confirmed;
-            session.local_sdp = Some(Arc::clone(&body));
+            session.local_sdp = Some(Arc::clone(body));
             session.timer = timer;
+            session.reliable.pending = None;
+            session.reliable.queued.clear();
         });
         self.send_success(
             now,
             id,
             transaction,
             response,
-            &body,
+            body,
             Success {
                 cseq: Some(cseq),
                 timer,
@@ -215,7 +276,7 @@ impl Endpoint {
             .flatten()
             .ok_or(CommandError::WrongState)?;
         let mut response = self.session_response(open.transaction, StatusCode::OK, None)?;
-        self.add_session_headers(&mut response.headers, &[]);
+        self.add_session_headers(&mut response.headers, id, &[]);
         let body = sdp_bytes(sdp);
         self.sessions.update(id, |session| {
             session.local_sdp = Some(Arc::clone(&body));
@@ -276,7 +337,7 @@ impl Endpoint {
         }) else {
             return;
         };
-        self.add_session_headers(&mut request.headers, &[]);
+        self.add_session_headers(&mut request.headers, id, &[]);
         self.add_session_expires(id, &mut request.headers);
         set_body(&mut request.headers, &mut request.body, Some(&sdp));
         self.send_request(now, request, next_hop, Purpose::Reinvite(id));
@@ -304,14 +365,14 @@ impl Endpoint {
         }) else {
             return;
         };
-        self.add_session_headers(&mut request.headers, &[]);
+        self.add_session_headers(&mut request.headers, id, &[]);
         self.add_session_expires(id, &mut request.headers);
         self.send_request(now, request, next_hop, Purpose::Reinvite(id));
     }
 
     fn refer(&mut self, now: Instant, id: u64, target: &Uri, referred_by: Option<&Uri>) -> Outcome {
         let give_up = now + self.config.refer_timeout;
-        let contact = self.contact();
+        let contact = self.session_contact(id);
         let (mut request, next_hop) = self
             .sessions
             .update(id, |session| {
@@ -402,7 +463,7 @@ impl Endpoint {
     }
 
     /// Transaction and presence of an offer of a call not answered yet.
-    fn incoming(&self, id: u64) -> Result<(u64, bool), CommandError> {
+    pub(super) fn incoming(&self, id: u64) -> Result<(u64, bool), CommandError> {
         match self.sessions.get(id).map(|session| &session.phase) {
             Some(Phase::Incoming {
                 transaction,
@@ -414,7 +475,7 @@ impl Endpoint {
         }
     }
 
-    fn session_response(
+    pub(super) fn session_response(
         &self,
         transaction: u64,
         status: StatusCode,
@@ -428,10 +489,25 @@ impl Endpoint {
     }
 
     /// Header fields of INVITE, UPDATE and the responses that belong to a session.
-    fn add_session_headers(&self, headers: &mut Headers, further: &[Header]) {
-        headers.push(HeaderName::Contact, self.contact());
+    pub(super) fn add_session_headers(&self, headers: &mut Headers, id: u64, further: &[Header]) {
+        self.add_capabilities(headers, self.session_transport(id), further);
+    }
+
+    /// By what the peer of a session is reached.
+    fn session_transport(&self, id: u64) -> Transport {
+        self.sessions
+            .get(id)
+            .map_or(Transport::Udp, |session| session.dialog.peer.transport)
+    }
+
+    pub(super) fn session_contact(&self, id: u64) -> String {
+        self.contact(self.session_transport(id))
+    }
+
+    fn add_capabilities(&self, headers: &mut Headers, transport: Transport, further: &[Header]) {
+        headers.push(HeaderName::Contact, self.contact(transport));
         headers.push(HeaderName::Allow, ALLOW);
-        headers.push(HeaderName::Supported, SUPPORTED);
+        headers.push(HeaderName::Supported, SUPPORTED.join(", "));
         for header in further.iter().filter(|header| !is_reserved(&header.name)) {
             headers.push_header(header.clone());
         }
@@ -495,7 +571,7 @@ fn sdp_bytes(sdp: &SessionDescription) -> Arc<[u8]> {
     sdp.to_string().into_bytes().into()
 }
 
-fn set_body(headers: &mut Headers, body: &mut Vec<u8>, sdp: Option<&[u8]>) {
+pub(super) fn set_body(headers: &mut Headers, body: &mut Vec<u8>, sdp: Option<&[u8]>) {
     if let Some(sdp) = sdp {
         headers.push(HeaderName::ContentType, SDP_MEDIA_TYPE);
         *body = sdp.to_vec();

@@ -1,6 +1,5 @@
 //! Requests from peers within a dialog (RFC 3261 §12.2.2, §14.2, §15.1.2).
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand::RngExt as _;
@@ -14,6 +13,7 @@ use crate::dialog::{
 };
 use crate::event::{Event, OfferMethod, ReferProgress, SessionEnd, SessionId};
 use crate::message::{Essentials, Header, HeaderName, Method, Request, StatusCode};
+use crate::transport::Hop;
 
 /// Longest Retry-After for a request that came while another was open (RFC 3261 §14.2).
 const BUSY_RETRY_S_MAX: u32 = 10;
@@ -23,7 +23,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         transaction: u64,
-        source: SocketAddr,
+        source: Hop,
         request: &Request,
         essentials: &Essentials,
     ) {
@@ -42,6 +42,7 @@ impl Endpoint {
             Method::Invite => self.on_reinvite(now, transaction, id, request, essentials),
             Method::Update => self.on_update(now, transaction, id, request, essentials),
             Method::Info => self.on_info(now, transaction, id, request),
+            Method::Prack => self.on_prack(now, transaction, id, request),
             Method::Notify => self.on_notify(now, transaction, id, request),
             Method::Options => self.reply(now, transaction, StatusCode::OK, capabilities()),
             _ => self.reply(now, transaction, StatusCode::CALL_DOES_NOT_EXIST, []),
@@ -52,7 +53,7 @@ impl Endpoint {
     pub(super) fn on_dialog_ack(
         &mut self,
         now: Instant,
-        source: SocketAddr,
+        source: Hop,
         request: &Request,
         essentials: &Essentials,
     ) {
@@ -243,7 +244,7 @@ impl Endpoint {
     /// UPDATE without a body: a new target, and a refresh of the session timer.
     fn on_refresh(&mut self, now: Instant, transaction: u64, id: u64, request: &Request) {
         let timer = SessionTimer::for_request(now, &request.headers);
-        let contact = self.contact();
+        let contact = self.session_contact(id);
         self.sessions.update(id, |session| {
             session.dialog.refresh_target(&request.headers);
             session.timer = timer.or(session.timer);

@@ -1,10 +1,10 @@
 //! Requests from peers: repeats, ACK, CANCEL, and what comes outside dialogs (RFC 3261 §8.2).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::Endpoint;
+use super::authentication::Caller;
 use super::send::{ALLOW, SUPPORTED};
 use super::tables::{MergeKey, Server, ServerKind};
 use super::template::ResponseTemplate;
@@ -16,12 +16,13 @@ use crate::message::{
 };
 use crate::sdp::{SDP_MEDIA_TYPE, SessionDescription};
 use crate::transaction::{ServerInvite, ServerKey, ServerNonInvite};
+use crate::transport::Hop;
 
 impl Endpoint {
     pub(super) fn on_request(
         &mut self,
         now: Instant,
-        source: SocketAddr,
+        source: Hop,
         request: Request,
         essentials: Essentials,
     ) {
@@ -36,6 +37,13 @@ impl Endpoint {
         if self.servers.len() >= self.config.transactions_max {
             return self.refuse_without_transaction(source, &request, &essentials);
         }
+        let source_ip = source.address.ip();
+        if !self
+            .guard
+            .admit_request(now, source_ip, &request, &essentials)
+        {
+            return;
+        }
         let transaction = self.open_server(key, source, &request, &essentials);
         if request.method == Method::Cancel {
             return self.on_cancel(now, transaction, &request, &essentials);
@@ -49,12 +57,15 @@ impl Endpoint {
         match request.method {
             Method::Invite => self.on_invite(now, transaction, source, request, essentials),
             Method::Options => self.on_options(now, transaction),
+            Method::Register => {
+                self.on_register(now, transaction, source, &request, &essentials);
+            }
             _ => self.reply(now, transaction, StatusCode::CALL_DOES_NOT_EXIST, []),
         }
     }
 
     /// Answers a datagram that is no proper request, if it says where to.
-    pub(super) fn refuse_malformed(&mut self, source: SocketAddr, malformed: MalformedMessage) {
+    pub(super) fn refuse_malformed(&mut self, source: Hop, malformed: MalformedMessage) {
         let Some(broken) = malformed.request else {
             return;
         };
@@ -79,12 +90,12 @@ impl Endpoint {
     fn open_server(
         &mut self,
         key: ServerKey,
-        source: SocketAddr,
+        source: Hop,
         request: &Request,
         essentials: &Essentials,
     ) -> u64 {
         let tag = self.new_tag();
-        let timers = self.config.timers;
+        let timers = self.timers_towards(source);
         let merge_key = MergeKey::of(essentials)
             .filter(|key| request.method != Method::Cancel && !self.merged.contains_key(key));
         let transaction = self.servers.insert(
@@ -120,7 +131,7 @@ impl Endpoint {
 
     fn refuse_without_transaction(
         &mut self,
-        source: SocketAddr,
+        source: Hop,
         request: &Request,
         essentials: &Essentials,
     ) {
@@ -141,7 +152,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         transaction: Option<u64>,
-        source: SocketAddr,
+        source: Hop,
         request: &Request,
         essentials: &Essentials,
     ) {
@@ -218,7 +229,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         transaction: u64,
-        source: SocketAddr,
+        source: Hop,
         request: Request,
         essentials: Essentials,
     ) {
@@ -247,6 +258,11 @@ impl Endpoint {
             let status = StatusCode::SESSION_INTERVAL_TOO_SMALL;
             return self.reply(now, transaction, status, [minimum]);
         }
+        let user = match self.check_caller(now, source, &request) {
+            Caller::Anonymous => None,
+            Caller::User(user) => Some(user),
+            Caller::Refused { stale } => return self.challenge(now, transaction, stale),
+        };
         let local_tag = self.new_tag();
         let Ok(dialog) = Dialog::from_request(&request, &essentials, &local_tag, source) else {
             return self.reply(now, transaction, StatusCode::BAD_REQUEST, []);
@@ -260,6 +276,9 @@ impl Endpoint {
             offered: offer.is_some(),
         };
         let mut session = Session::new(phase, dialog, false);
+        session.reliable.peer_requires = request.headers.lists(&HeaderName::Require, "100rel");
+        session.reliable.peer_supports = session.reliable.peer_requires
+            || request.headers.lists(&HeaderName::Supported, "100rel");
         session.peer_allows_update = request.headers.lists(&HeaderName::Allow, "UPDATE");
         let id = self.sessions.insert(local_tag, session);
         self.servers.update(transaction, |server| {
@@ -275,6 +294,7 @@ impl Endpoint {
                 essentials,
                 source,
                 offer,
+                user,
             }),
         });
     }
@@ -285,7 +305,7 @@ pub(super) fn capabilities() -> [Header; 3] {
     [
         Header::new(HeaderName::Allow, ALLOW),
         Header::new(HeaderName::Accept, SDP_MEDIA_TYPE),
-        Header::new(HeaderName::Supported, SUPPORTED),
+        Header::new(HeaderName::Supported, SUPPORTED.join(", ")),
     ]
 }
 
@@ -301,16 +321,15 @@ fn refusal(request: &Request, essentials: &Essentials) -> Option<Refusal> {
         | Method::Cancel
         | Method::Bye
         | Method::Options
+        | Method::Register
         | Method::Info
         | Method::Update
+        | Method::Prack
         | Method::Notify => {}
         Method::Other(_) => return Some((StatusCode::NOT_IMPLEMENTED, allow())),
-        Method::Register
-        | Method::Prack
-        | Method::Refer
-        | Method::Subscribe
-        | Method::Message
-        | Method::Publish => return Some((StatusCode::METHOD_NOT_ALLOWED, allow())),
+        Method::Refer | Method::Subscribe | Method::Message | Method::Publish => {
+            return Some((StatusCode::METHOD_NOT_ALLOWED, allow()));
+        }
     }
     let scheme_known = match &request.uri {
         Uri::Sip(_) => true,
@@ -325,7 +344,11 @@ fn refusal(request: &Request, essentials: &Essentials) -> Option<Refusal> {
     let unsupported: Vec<&str> = request
         .headers
         .list(&HeaderName::Require)
-        .filter(|extension| !extension.eq_ignore_ascii_case(SUPPORTED))
+        .filter(|extension| {
+            !SUPPORTED
+                .iter()
+                .any(|known| extension.eq_ignore_ascii_case(known))
+        })
         .collect();
     if unsupported.is_empty() {
         return None;

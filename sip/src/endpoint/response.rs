@@ -1,6 +1,5 @@
 //! Responses to our requests.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
@@ -12,11 +11,12 @@ use crate::event::{Event, ReferProgress, SessionEnd, SessionId};
 use crate::message::{Essentials, HeaderName, Method, NameAddr, Request, Response, StatusCode};
 use crate::sdp::SessionDescription;
 use crate::transaction::{ClientKey, InviteResponse};
+use crate::transport::Hop;
 
 /// A response with what was read of it.
 struct Received<'a> {
     now: Instant,
-    source: SocketAddr,
+    source: Hop,
     response: &'a Response,
     essentials: &'a Essentials,
     /// Client transaction.
@@ -39,7 +39,7 @@ impl Endpoint {
     pub(super) fn on_response(
         &mut self,
         now: Instant,
-        source: SocketAddr,
+        source: Hop,
         response: &Response,
         essentials: &Essentials,
     ) {
@@ -114,6 +114,10 @@ impl Endpoint {
         }
         if !status.is_success() {
             self.send_failure_ack(received.client, received.response);
+            let failure = Some((status, &received.response.headers));
+            if self.try_again(received.now, received.client, purpose, failure) {
+                return;
+            }
             return self.on_failure(received, purpose);
         }
         if self.repeat_dialog_ack(received) {
@@ -122,7 +126,7 @@ impl Endpoint {
         match purpose {
             Purpose::Invite(id) => self.on_invite_success(received, id),
             Purpose::Reinvite(id) => self.on_reinvite_success(received, id),
-            Purpose::Bye(_) | Purpose::Refer(_) | Purpose::Unwatched => {}
+            _ => {}
         }
     }
 
@@ -167,6 +171,18 @@ impl Endpoint {
             .sessions
             .get(id)
             .is_some_and(|session| matches!(session.phase, Phase::Outgoing { cancel: None, .. }));
+        if status > StatusCode::TRYING {
+            let in_order = self.acknowledge_provisional(
+                received.now,
+                id,
+                received.response,
+                received.essentials,
+                received.source,
+            );
+            if !in_order {
+                return;
+            }
+        }
         if is_wanted && status > StatusCode::TRYING {
             self.events.push_back(Event::Provisional {
                 session: SessionId(id),
@@ -196,6 +212,10 @@ impl Endpoint {
                 .confirm(received.response, received.essentials, received.source);
             session.timer = timer;
             session.peer_allows_update = headers.lists(&HeaderName::Allow, "UPDATE");
+            session.attempt = None;
+            if let Some(auth) = &mut session.auth {
+                auth.accepted();
+            }
             session.phase = Phase::Confirmed;
         });
         let sdp = received.sdp();
@@ -326,7 +346,7 @@ impl Endpoint {
                 }
                 _ => self.reinvite_failed(id, status),
             },
-            Purpose::Bye(_) | Purpose::Refer(_) | Purpose::Unwatched => {}
+            _ => {}
         }
     }
 
@@ -336,7 +356,17 @@ impl Endpoint {
         if status.is_provisional() {
             return;
         }
+        let outcome = (status, &received.response.headers);
+        if !status.is_success()
+            && self.try_again(received.now, received.client, purpose, Some(outcome))
+        {
+            return;
+        }
         match purpose {
+            Purpose::Register(id) => {
+                self.on_register_result(received.now, id, Some(outcome));
+            }
+            Purpose::Options(id) => self.on_query_result(id, Some(outcome)),
             Purpose::Bye(id) => self.finish_ending(id),
             // A refresh by UPDATE.
             Purpose::Reinvite(id) if status.is_success() => {
@@ -348,7 +378,7 @@ impl Endpoint {
             }
             Purpose::Reinvite(_) => self.on_failure(received, purpose),
             Purpose::Refer(id) => self.on_refer_response(id, status),
-            Purpose::Invite(_) | Purpose::Unwatched => {}
+            Purpose::Invite(_) | Purpose::Prack(_) | Purpose::Unwatched => {}
         }
     }
 

@@ -1,6 +1,5 @@
 //! Building requests and responses and handing them to their transactions.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,11 +14,12 @@ use crate::message::{
 };
 use crate::sdp::SDP_MEDIA_TYPE;
 use crate::transaction::{ClientInvite, ClientKey, ClientNonInvite};
+use crate::transport::{Hop, Transport};
 
 /// Methods we take.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, NOTIFY";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY";
 /// Extensions we know.
-pub(super) const SUPPORTED: &str = "timer";
+pub(super) const SUPPORTED: [&str; 2] = ["timer", "100rel"];
 
 /// Header fields of an application's request or response that the endpoint writes itself.
 pub(super) fn is_reserved(name: &HeaderName) -> bool {
@@ -60,11 +60,16 @@ impl Endpoint {
         Header::new(HeaderName::RetryAfter, seconds.to_string())
     }
 
-    pub(super) fn contact(&self) -> String {
-        NameAddr::new(Uri::sip("", self.advertised)).to_string()
+    /// Contact for a peer reached by this transport.
+    pub(super) fn contact(&self, transport: Transport) -> String {
+        let mut uri = Uri::sip(&self.config.contact_user, self.local_address(transport));
+        if let Uri::Sip(uri) = &mut uri {
+            transport.note(&mut uri.params);
+        }
+        NameAddr::new(uri).to_string()
     }
 
-    pub(super) fn transmit(&mut self, payload: Arc<[u8]>, destination: SocketAddr) {
+    pub(super) fn transmit(&mut self, payload: Arc<[u8]>, destination: Hop) {
         self.transmits.push_back(Transmit {
             destination,
             payload,
@@ -82,19 +87,55 @@ impl Endpoint {
     pub(super) fn send_request(
         &mut self,
         now: Instant,
-        mut request: Request,
-        destination: SocketAddr,
+        request: Request,
+        destination: Hop,
         purpose: Purpose,
+    ) -> u64 {
+        self.send_request_by(now, request, destination, purpose, true)
+    }
+
+    /// [`Self::send_request`]; `may_move` tells whether a large request may leave UDP.
+    pub(super) fn send_request_by(
+        &mut self,
+        now: Instant,
+        mut request: Request,
+        destination: Hop,
+        purpose: Purpose,
+        may_move: bool,
     ) -> u64 {
         let branch = self.new_branch();
         self.sign(&mut request.headers, HeaderName::UserAgent);
-        let request = self.with_via(request, &branch);
-        let kind = if request.method == Method::Invite {
-            ClientKind::Invite(ClientInvite::new(now, self.config.timers))
+        let client_nonce = self.new_tag();
+        self.with_auth(purpose, |auth| {
+            if auth.is_challenged() {
+                auth.authorize(&mut request, &client_nonce);
+            }
+        });
+        // Via is still to come: some 80 bytes.
+        let is_large = request.to_bytes().len() + 80 > self.config.udp_request_bytes_max;
+        let moves = may_move
+            && is_large
+            && destination.transport == Transport::Udp
+            && self.listens(Transport::Tcp);
+        let fallback = moves.then_some(destination);
+        let destination = if moves {
+            Hop::new(Transport::Tcp, destination.address)
         } else {
-            ClientKind::Other(ClientNonInvite::new(now, self.config.timers))
+            destination
         };
-        self.start_client(&branch, request, destination, purpose, kind)
+        let request = self.with_via(request, destination.transport, &branch);
+        let timers = self.timers_towards(destination);
+        let kind = if request.method == Method::Invite {
+            ClientKind::Invite(ClientInvite::new(now, timers))
+        } else {
+            ClientKind::Other(ClientNonInvite::new(now, timers))
+        };
+        let client = self.start_client(&branch, request, destination, purpose, kind);
+        if fallback.is_some() {
+            self.clients
+                .update(client, |client| client.fallback = fallback);
+        }
+        client
     }
 
     /// Sends the CANCEL of an INVITE: the same branch, so that it takes the same way (§9.1).
@@ -110,7 +151,8 @@ impl Endpoint {
         let Some(branch) = branch_of(&client.request) else {
             return;
         };
-        let kind = ClientKind::Other(ClientNonInvite::new(now, self.config.timers));
+        let timers = self.timers_towards(destination);
+        let kind = ClientKind::Other(ClientNonInvite::new(now, timers));
         self.start_client(&branch, request, destination, Purpose::Unwatched, kind);
         self.clients.update(invite, |client| {
             if let ClientKind::Invite(invite) = &mut client.kind {
@@ -145,15 +187,30 @@ impl Endpoint {
         to_tag: &str,
         mut ack: Request,
         body: Option<Arc<[u8]>>,
-        destination: SocketAddr,
+        destination: Hop,
     ) {
         let branch = self.new_branch();
+        // RFC 3261 §22.1: an ACK cannot be challenged, so it carries what its INVITE carried.
+        if let Some(client) = self.clients.get(invite) {
+            let answers = client.request.headers.iter().filter(|header| {
+                matches!(
+                    header.name,
+                    HeaderName::Authorization | HeaderName::ProxyAuthorization
+                )
+            });
+            for answer in answers {
+                ack.headers.push_header(answer.clone());
+            }
+        }
         if let Some(body) = body {
             ack.headers.push(HeaderName::ContentType, SDP_MEDIA_TYPE);
             ack.body = body.to_vec();
         }
         self.sign(&mut ack.headers, HeaderName::UserAgent);
-        let bytes: Arc<[u8]> = self.with_via(ack, &branch).to_bytes().into();
+        let bytes: Arc<[u8]> = self
+            .with_via(ack, destination.transport, &branch)
+            .to_bytes()
+            .into();
         self.clients.update(invite, |client| {
             client.acks.push(ForkAck {
                 to_tag: to_tag.to_owned(),
@@ -210,7 +267,7 @@ impl Endpoint {
         &mut self,
         branch: &str,
         request: Request,
-        destination: SocketAddr,
+        destination: Hop,
         purpose: Purpose,
         kind: ClientKind,
     ) -> u64 {
@@ -230,17 +287,18 @@ impl Endpoint {
                 request,
                 bytes,
                 destination,
+                fallback: None,
                 cseq,
                 acks: Vec::new(),
             },
         )
     }
 
-    fn with_via(&self, request: Request, branch: &str) -> Request {
+    fn with_via(&self, request: Request, transport: Transport, branch: &str) -> Request {
         let mut headers = Headers::with_capacity(request.headers.len() + 1);
         headers.push(
             HeaderName::Via,
-            Via::udp(self.advertised, branch).to_string(),
+            Via::new(transport, self.local_address(transport), branch).to_string(),
         );
         for header in request.headers.iter() {
             headers.push_header(header.clone());

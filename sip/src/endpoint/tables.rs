@@ -1,6 +1,5 @@
 //! What the tables hold.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use crate::message::{Essentials, Method, Request, StatusCode};
 use crate::transaction::{
     ClientInvite, ClientNonInvite, Deadline, Due, ServerInvite, ServerNonInvite,
 };
+use crate::transport::Hop;
 
 /// Tells copies of one request apart that came by different ways (RFC 3261 §8.2.2.2).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -105,8 +105,28 @@ pub(super) enum Purpose {
     Bye(u64),
     /// A REFER of this session.
     Refer(u64),
+    /// A PRACK of this session.
+    Prack(u64),
+    /// A REGISTER of this registration.
+    Register(u64),
+    /// An OPTIONS of this number.
+    Options(u64),
     /// A CANCEL, or the BYE of a fork that lost: nobody waits for the outcome.
     Unwatched,
+}
+
+impl Purpose {
+    /// The session it belongs to.
+    pub(super) const fn session(self) -> Option<u64> {
+        match self {
+            Self::Invite(id)
+            | Self::Reinvite(id)
+            | Self::Bye(id)
+            | Self::Refer(id)
+            | Self::Prack(id) => Some(id),
+            Self::Register(_) | Self::Options(_) | Self::Unwatched => None,
+        }
+    }
 }
 
 /// A client transaction with its request.
@@ -117,7 +137,9 @@ pub(super) struct Client {
     /// The request with our Via.
     pub(super) request: Request,
     pub(super) bytes: Arc<[u8]>,
-    pub(super) destination: SocketAddr,
+    pub(super) destination: Hop,
+    /// Where a request that moved to TCP for its size goes if TCP fails.
+    pub(super) fallback: Option<Hop>,
     pub(super) cseq: u32,
     /// ACKs of 2xx responses by To-tag: repeats of a 2xx get the same ACK again, also after the
     /// session has gone on or ended (RFC 3261 §13.2.2.4).
@@ -129,7 +151,7 @@ pub(super) struct Client {
 pub(super) struct ForkAck {
     pub(super) to_tag: String,
     pub(super) bytes: Arc<[u8]>,
-    pub(super) destination: SocketAddr,
+    pub(super) destination: Hop,
 }
 
 #[derive(Debug)]

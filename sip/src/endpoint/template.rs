@@ -1,8 +1,7 @@
 //! Responses made from the request they answer (RFC 3261 §8.2.6).
 
-use std::net::SocketAddr;
-
 use crate::message::{Header, HeaderName, Headers, Request, Response, StatusCode, Via};
+use crate::transport::Hop;
 
 /// What a response copies from its request, and where it goes.
 #[derive(Clone, Debug)]
@@ -10,15 +9,15 @@ pub(super) struct ResponseTemplate {
     headers: Headers,
     /// Tag put into To if the request had none.
     tag: Option<String>,
-    pub(super) destination: SocketAddr,
+    pub(super) destination: Hop,
 }
 
 impl ResponseTemplate {
     /// A template for a request from `source`, whose top Via is `via`. `tag` is used if To has
     /// none.
-    pub(super) fn new(headers: &Headers, via: &Via, tag: &str, source: SocketAddr) -> Self {
+    pub(super) fn new(headers: &Headers, via: &Via, tag: &str, source: Hop) -> Self {
         let mut top = via.clone();
-        top.note_source(source);
+        top.note_source(source.address);
         let mut copied = Headers::with_capacity(12);
         let mut has_tag = false;
         let mut is_top = true;
@@ -50,7 +49,7 @@ impl ResponseTemplate {
     }
 
     /// As [`Self::new`] for a request that was read.
-    pub(super) fn of(request: &Request, via: &Via, tag: &str, source: SocketAddr) -> Self {
+    pub(super) fn of(request: &Request, via: &Via, tag: &str, source: Hop) -> Self {
         Self::new(&request.headers, via, tag, source)
     }
 

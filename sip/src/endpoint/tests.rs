@@ -1,12 +1,18 @@
 //! The endpoint in virtual time.
 
+mod authentication;
 mod calls;
+mod failover;
+mod guard;
 mod in_dialog;
 mod lone;
 mod loss;
 mod outside_dialogs;
 mod pair;
 mod races;
+mod registration;
+mod reliable;
+mod streams;
 mod timers;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -58,12 +64,8 @@ fn answer_of(host: SocketAddr, offer: &SessionDescription) -> SessionDescription
 }
 
 fn invite_to(destination: SocketAddr, offer: Option<SessionDescription>) -> InviteRequest {
-    InviteRequest {
-        target: Uri::sip("+15550100", destination),
-        destination,
-        from: NameAddr::new(Uri::parse("sip:alice@example.com").unwrap()).with_display("Alice"),
-        to: None,
-        headers: Vec::new(),
-        offer,
-    }
+    let from = NameAddr::new(Uri::parse("sip:alice@example.com").unwrap()).with_display("Alice");
+    let mut invite = InviteRequest::new(Uri::sip("+15550100", destination), destination, from);
+    invite.offer = offer;
+    invite
 }

@@ -13,6 +13,8 @@ use crate::transaction::Due;
 enum SessionDue {
     Nothing,
     Repeat2xx,
+    RepeatReliable,
+    PrackTimeout,
     AckTimeout,
     RetryOffer,
     TransferUnknown,
@@ -27,6 +29,9 @@ impl Endpoint {
         }
         while let Some(id) = self.clients.due(now) {
             self.on_client_timeout(now, id);
+        }
+        while let Some(id) = self.registrations.due(now) {
+            self.on_registration_timeout(now, id);
         }
         while let Some(id) = self.sessions.due(now) {
             self.on_session_timeout(now, id);
@@ -69,16 +74,20 @@ impl Endpoint {
                 self.clients.remove(id);
             }
             Some(Due::TimedOut) => {
-                if let Some(client) = self.clients.remove(id) {
-                    self.on_request_timeout(now, client.purpose);
+                let Some(purpose) = self.clients.get(id).map(|client| client.purpose) else {
+                    return;
+                };
+                if !self.try_again(now, id, purpose, None) {
+                    self.on_request_timeout(now, purpose);
                 }
+                self.clients.remove(id);
             }
             Some(Due::Nothing) | None => {}
         }
     }
 
     /// No final response came in 64 × T1 (RFC 3261 §8.1.3.1: as if it were 408).
-    fn on_request_timeout(&mut self, now: Instant, purpose: Purpose) {
+    pub(super) fn on_request_timeout(&mut self, now: Instant, purpose: Purpose) {
         match purpose {
             Purpose::Invite(id) => {
                 let given_up = self.sessions.get(id).is_some_and(|session| {
@@ -111,7 +120,9 @@ impl Endpoint {
                     });
                 }
             }
-            Purpose::Unwatched => {}
+            Purpose::Register(id) => self.on_register_result(now, id, None),
+            Purpose::Options(id) => self.on_query_result(id, None),
+            Purpose::Prack(_) | Purpose::Unwatched => {}
         }
     }
 
@@ -124,6 +135,16 @@ impl Endpoint {
                 if resend.repeat.at <= now {
                     resend.repeat.advance(now);
                     return SessionDue::Repeat2xx;
+                }
+            }
+            if let Some(pending) = &mut session.reliable.pending {
+                if pending.give_up <= now {
+                    session.reliable.pending = None;
+                    return SessionDue::PrackTimeout;
+                }
+                if pending.repeat.at <= now {
+                    pending.repeat.advance(now);
+                    return SessionDue::RepeatReliable;
                 }
             }
             if let Some(offer) = &mut session.own_offer
@@ -148,6 +169,8 @@ impl Endpoint {
         match due {
             None | Some(SessionDue::Nothing) => {}
             Some(SessionDue::Repeat2xx) => self.repeat_success(id),
+            Some(SessionDue::RepeatReliable) => self.repeat_reliable(id),
+            Some(SessionDue::PrackTimeout) => self.on_prack_timeout(now, id),
             Some(SessionDue::AckTimeout) => {
                 self.send_bye(now, id, None, SessionEnd::AckTimeout);
             }

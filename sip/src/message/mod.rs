@@ -11,6 +11,8 @@ mod uri;
 mod via;
 mod write;
 
+pub(crate) use scan::split_list;
+
 pub use headers::{Header, HeaderName, Headers};
 pub use method::Method;
 pub use name_addr::NameAddr;

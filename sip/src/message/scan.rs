@@ -24,6 +24,11 @@ pub(super) fn split_unquoted(text: &str, separator: u8) -> SplitUnquoted<'_> {
     }
 }
 
+/// Elements of a comma-separated list.
+pub(crate) fn split_list(text: &str) -> impl Iterator<Item = Result<&str, ParseError>> {
+    split_unquoted(text, b',')
+}
+
 pub(super) struct SplitUnquoted<'a> {
     rest: Option<&'a str>,
     separator: u8,

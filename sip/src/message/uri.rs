@@ -205,10 +205,11 @@ impl Uri {
     #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         let uri = self.as_sip()?;
-        Some(SocketAddr::new(
-            uri.host.ip()?,
-            uri.port.unwrap_or(DEFAULT_PORT),
-        ))
+        let port = uri.port.unwrap_or_else(|| {
+            let transport = crate::transport::Transport::of_uri(self);
+            transport.map_or(DEFAULT_PORT, crate::transport::Transport::default_port)
+        });
+        Some(SocketAddr::new(uri.host.ip()?, port))
     }
 
     /// Whether the `lr` parameter is present (loose routing).

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::uri::host_port;
 use super::{DEFAULT_PORT, Host, Params, ParseError};
+use crate::transport::{Hop, Transport};
 
 /// Prefix of branches that are unique by RFC 3261 §8.1.1.7.
 pub const BRANCH_COOKIE: &str = "z9hG4bK";
@@ -25,15 +26,15 @@ pub struct Via {
 }
 
 impl Via {
-    /// A Via of our own over UDP, asking for `rport`.
+    /// A Via of our own, asking for `rport`.
     #[must_use]
-    pub fn udp(sent_by: SocketAddr, branch: &str) -> Self {
+    pub fn new(transport: Transport, sent_by: SocketAddr, branch: &str) -> Self {
         let mut params = Params::new();
         params.set("rport", None);
         params.set("branch", Some(branch));
         Self {
             version: "2.0".to_owned(),
-            transport: "UDP".to_owned(),
+            transport: transport.via_name().to_owned(),
             host: Host::Ip(sent_by.ip()),
             port: Some(sent_by.port()),
             params,
@@ -101,14 +102,15 @@ impl Via {
         }
     }
 
-    /// Where a response goes that arrived from `source` (RFC 3581 §4, RFC 3261 §18.2.2).
+    /// Where the response to a request from `source` goes: on streams back on the connection
+    /// (RFC 3261 §18.2.2), else by `rport` (RFC 3581 §4) or the port of sent-by.
     #[must_use]
-    pub fn response_destination(&self, source: SocketAddr) -> SocketAddr {
-        if self.params.contains("rport") {
-            source
-        } else {
-            SocketAddr::new(source.ip(), self.port.unwrap_or(DEFAULT_PORT))
+    pub fn response_destination(&self, source: Hop) -> Hop {
+        if source.transport.is_reliable() || self.params.contains("rport") {
+            return source;
         }
+        let port = self.port.unwrap_or(DEFAULT_PORT);
+        Hop::udp(SocketAddr::new(source.address.ip(), port))
     }
 
     /// Address and port the peer saw us at, when it wrote both.
@@ -162,12 +164,12 @@ mod tests {
         let source: SocketAddr = "203.0.113.7:40000".parse().unwrap();
         let mut via = Via::parse("SIP/2.0/UDP 10.0.0.1:5070;rport;branch=z9hG4bKa").unwrap();
         via.note_source(source);
-        assert_eq!(via.response_destination(source), source);
+        assert_eq!(via.response_destination(source.into()).address, source);
         assert_eq!(via.seen_at(), Some(source));
         let via = Via::parse("SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bKa").unwrap();
-        assert_eq!(
-            via.response_destination(source),
-            "203.0.113.7:5070".parse().unwrap()
-        );
+        let by_sent_by = via.response_destination(source.into());
+        assert_eq!(by_sent_by.address, "203.0.113.7:5070".parse().unwrap());
+        let on_stream = Hop::new(Transport::Tcp, source);
+        assert_eq!(via.response_destination(on_stream), on_stream);
     }
 }

@@ -1,6 +1,5 @@
 //! Handles of single calls. Dropping one ends its session by what fits its state.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
@@ -12,6 +11,7 @@ use crate::event::{
 };
 use crate::message::{Essentials, Header, Headers, NameAddr, Request, StatusCode, Uri};
 use crate::sdp::SessionDescription;
+use crate::transport::Hop;
 
 /// One session with its event queue; ends the session when dropped.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl IncomingCall {
 
     /// Where the INVITE came from.
     #[must_use]
-    pub const fn source(&self) -> SocketAddr {
+    pub const fn source(&self) -> Hop {
         self.invite.source
     }
 
@@ -401,9 +401,7 @@ impl Dialog {
                 Event::Refer { progress, .. } => DialogEvent::Refer { progress },
                 Event::Ended { end, .. } => DialogEvent::Ended(*end),
                 // Leftovers of the time before the answer.
-                Event::Incoming { .. } | Event::Provisional { .. } | Event::Answered { .. } => {
-                    continue;
-                }
+                _ => continue,
             };
         }
     }

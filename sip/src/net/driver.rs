@@ -2,19 +2,25 @@
 //! it returns.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use super::TlsSettings;
 use super::call::{IncomingCall, OutgoingCall};
+use super::stream::{self, StreamEvent, Writer};
 use super::udp::UdpTransport;
 use super::user_agent::UserAgentError;
 use crate::endpoint::Endpoint;
 use crate::event::{
-    Command, CommandError, Counters, Event, IncomingInvite, InviteRequest, SessionEnd, SessionId,
+    Command, CommandError, Counters, Event, IncomingInvite, InviteRequest, QueryId,
+    RegisterRequest, RegistrationId, RegistrationState, SessionEnd, SessionId,
 };
-use crate::message::{Header, HeaderName, MESSAGE_BYTES_MAX, StatusCode};
+use crate::message::{Header, HeaderName, Headers, MESSAGE_BYTES_MAX, NameAddr, StatusCode, Uri};
+use crate::transport::{Hop, Transport};
 
 /// Events of one session the application has not taken yet. When it is full an offer is refused
 /// with 500 and other news is dropped; the end of a session is never lost.
@@ -23,7 +29,6 @@ const SESSION_EVENTS_MAX: usize = 32;
 const DATAGRAMS_PER_TURN: usize = 64;
 
 /// What handles ask of the driver.
-#[derive(Debug)]
 pub(super) enum Instruction {
     Invite {
         request: Box<InviteRequest>,
@@ -35,6 +40,29 @@ pub(super) enum Instruction {
         command: Box<Command>,
         reply: oneshot::Sender<Result<(), CommandError>>,
     },
+    /// Anything else that is done to the endpoint at once.
+    Endpoint(Box<dyn FnOnce(&mut Endpoint, Instant) + Send>),
+    /// Registers an address; its changes go to the sender.
+    Register {
+        request: Box<RegisterRequest>,
+        changes: watch::Sender<Option<RegistrationState>>,
+        reply: oneshot::Sender<Result<RegistrationId, CommandError>>,
+    },
+    /// Asks a peer by OPTIONS.
+    Options {
+        target: Box<Uri>,
+        destination: Hop,
+        from: Box<NameAddr>,
+        reply: oneshot::Sender<(Option<StatusCode>, Headers)>,
+    },
+    /// The name the certificate of a peer at this address must show.
+    Name { address: SocketAddr, name: String },
+}
+
+impl std::fmt::Debug for Instruction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Instruction")
+    }
 }
 
 /// A session just opened, as handed to its handle.
@@ -50,6 +78,7 @@ pub(super) struct Opened {
 #[derive(Debug, Default)]
 struct Released {
     commands: Mutex<Vec<(SessionId, Command)>>,
+    registrations: Mutex<Vec<RegistrationId>>,
     wake: Notify,
 }
 
@@ -104,6 +133,16 @@ impl Link {
         Ok(answer.await.map_err(|_| UserAgentError::Stopped)??)
     }
 
+    /// Withdraws a registration without waiting.
+    pub(super) fn unregister(&self, registration: RegistrationId) {
+        self.released
+            .registrations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(registration);
+        self.released.wake.notify_one();
+    }
+
     /// Leaves a command behind without waiting.
     pub(super) fn release(&self, session: SessionId, command: Command) {
         self.released
@@ -139,17 +178,56 @@ pub(super) struct Driver {
     listeners: HashMap<SessionId, Listener>,
     link: WeakLink,
     counters: Arc<Mutex<Counters>>,
+    streams: Streams,
+    registrations: HashMap<RegistrationId, watch::Sender<Option<RegistrationState>>>,
+    queries: HashMap<QueryId, oneshot::Sender<(Option<StatusCode>, Headers)>>,
+}
+
+/// Connections by their peer.
+#[derive(Debug)]
+pub(super) struct Streams {
+    pub(super) open: HashMap<Hop, Writer>,
+    pub(super) names: HashMap<SocketAddr, String>,
+    pub(super) tls: Option<TlsSettings>,
+    pub(super) events: mpsc::Sender<StreamEvent>,
+    pub(super) numbers: Arc<AtomicU64>,
+}
+
+impl Streams {
+    /// Sends on the connection of this peer, opened if need be. `false` if it cannot.
+    fn send(&mut self, hop: Hop, message: Arc<[u8]>) -> bool {
+        if let Some(writer) = self.open.get(&hop) {
+            if writer.send(Arc::clone(&message)) {
+                return true;
+            }
+            self.open.remove(&hop);
+        }
+        if matches!(hop.transport, Transport::Ws | Transport::Wss) {
+            // Browsers are reached on the connection they opened, or not at all.
+            return false;
+        }
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let name = self.names.get(&hop.address).cloned();
+        let writer = stream::open(hop, name, self.tls.as_ref(), number, self.events.clone());
+        let sent = writer.send(message);
+        self.open.insert(hop, writer);
+        sent
+    }
 }
 
 impl Driver {
     pub(super) fn new(
         endpoint: Endpoint,
         transport: UdpTransport,
+        streams: Streams,
         incoming: mpsc::Sender<IncomingCall>,
         link: WeakLink,
         counters: Arc<Mutex<Counters>>,
     ) -> Self {
         Self {
+            streams,
+            registrations: HashMap::new(),
+            queries: HashMap::new(),
             endpoint,
             transport,
             incoming,
@@ -164,6 +242,7 @@ impl Driver {
         mut self,
         mut instructions: mpsc::Receiver<Instruction>,
         mut draining: watch::Receiver<bool>,
+        mut stream_events: mpsc::Receiver<StreamEvent>,
     ) {
         let mut buffer = vec![0_u8; MESSAGE_BYTES_MAX + 1];
         let mut open = true;
@@ -183,6 +262,7 @@ impl Driver {
                         self.endpoint.drain();
                     }
                 },
+                Some(event) = stream_events.recv() => self.take_stream(event),
                 () = released.wake.notified() => {}
                 changed = draining.changed(), if open => {
                     if changed.is_ok() && *draining.borrow() {
@@ -197,6 +277,32 @@ impl Driver {
             self.take_released();
             self.endpoint.handle_timeout(now());
             self.flush().await;
+        }
+    }
+
+    fn take_stream(&mut self, event: StreamEvent) {
+        match event {
+            StreamEvent::Opened { hop, writer } => {
+                // Who is not heard keeps no connection either: dropping the writer closes it.
+                if self.endpoint.admits(now(), hop) {
+                    self.streams.open.insert(hop, writer);
+                }
+            }
+            StreamEvent::Message { hop, bytes } => {
+                self.endpoint.handle_datagram(now(), hop, &bytes);
+                self.deliver_events();
+            }
+            StreamEvent::Closed { hop, connection } => {
+                let is_current = self
+                    .streams
+                    .open
+                    .get(&hop)
+                    .is_some_and(|writer| writer.connection == connection);
+                if is_current {
+                    self.streams.open.remove(&hop);
+                    self.endpoint.handle_transport_error(now(), hop);
+                }
+            }
         }
     }
 
@@ -230,6 +336,30 @@ impl Driver {
                 // If nobody waits for the reply any more, the handle in it ends the session.
                 let _ = reply.send(result);
             }
+            Instruction::Endpoint(change) => change(&mut self.endpoint, now()),
+            Instruction::Register {
+                request,
+                changes,
+                reply,
+            } => {
+                let result = self.endpoint.register(now(), *request);
+                if let Ok(registration) = result {
+                    self.registrations.insert(registration, changes);
+                }
+                let _ = reply.send(result);
+            }
+            Instruction::Options {
+                target,
+                destination,
+                from,
+                reply,
+            } => {
+                let query = self.endpoint.options(now(), *target, destination, *from);
+                self.queries.insert(query, reply);
+            }
+            Instruction::Name { address, name } => {
+                self.streams.names.insert(address, name);
+            }
             Instruction::Command {
                 session,
                 command,
@@ -250,6 +380,17 @@ impl Driver {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         );
+        let registrations = std::mem::take(
+            &mut *self
+                .link
+                .released
+                .registrations
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for registration in registrations {
+            self.endpoint.unregister(now(), registration);
+        }
         for (session, command) in commands {
             // The session may have ended in the meantime.
             let _ = self.endpoint.handle_command(now(), session, command);
@@ -263,13 +404,18 @@ impl Driver {
             let Some(transmit) = self.endpoint.poll_transmit() else {
                 break;
             };
-            let sent = self
-                .transport
-                .send(&transmit.payload, transmit.destination)
-                .await;
+            let hop = transmit.destination;
+            if hop.transport.is_reliable() {
+                if !self.streams.send(hop, transmit.payload) {
+                    tracing::debug!(%hop, "sip connection does not take a message");
+                    self.endpoint.handle_transport_error(now(), hop);
+                }
+                continue;
+            }
+            let sent = self.transport.send(&transmit.payload, hop.address).await;
             if let Err(error) = sent {
                 // The transaction's timers repeat it or give up.
-                tracing::debug!(%error, destination = %transmit.destination, "sip send failed");
+                tracing::debug!(%error, %hop, "sip send failed");
             }
         }
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -280,6 +426,27 @@ impl Driver {
         while let Some(event) = self.endpoint.poll_event() {
             match event {
                 Event::Incoming { session, invite } => self.announce(session, invite),
+                Event::Registration {
+                    registration,
+                    state,
+                } => {
+                    let is_over = state == RegistrationState::Unregistered;
+                    if let Some(changes) = self.registrations.get(&registration) {
+                        changes.send_replace(Some(state));
+                    }
+                    if is_over {
+                        self.registrations.remove(&registration);
+                    }
+                }
+                Event::Queried {
+                    query,
+                    status,
+                    headers,
+                } => {
+                    if let Some(reply) = self.queries.remove(&query) {
+                        let _ = reply.send((status, headers));
+                    }
+                }
                 Event::Ended { session, end } => {
                     if let Some(listener) = self.listeners.remove(&session) {
                         // Set before the queue closes; the handle reads it after the last event.
@@ -315,7 +482,9 @@ impl Driver {
     }
 
     fn deliver(&mut self, event: Event) {
-        let session = event.session();
+        let Some(session) = event.session() else {
+            return;
+        };
         let Some(listener) = self.listeners.get(&session) else {
             return;
         };

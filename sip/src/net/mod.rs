@@ -2,10 +2,15 @@
 
 mod call;
 mod driver;
+mod resolver;
+mod stream;
 mod udp;
 mod user_agent;
 
 pub use call::{
     Dialog, DialogEvent, IncomingCall, LateOffer, OfferResponder, OutgoingCall, OutgoingEvent,
 };
-pub use user_agent::{UserAgent, UserAgentConfig, UserAgentError};
+pub use resolver::{ResolveError, Resolver};
+pub use user_agent::{
+    ListenerConfig, Registration, TlsSettings, UserAgent, UserAgentConfig, UserAgentError,
+};

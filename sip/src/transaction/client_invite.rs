@@ -42,7 +42,7 @@ impl ClientInvite {
         Self {
             state: State::Calling {
                 // Timer A has no upper bound but timer B.
-                repeat: Repeat::new(now, timers.t1, timers.timeout()),
+                repeat: timers.repeat(now, timers.timeout()),
                 give_up: now + timers.timeout(),
             },
             timers,
@@ -68,7 +68,7 @@ impl ClientInvite {
             (State::Calling { .. } | State::Proceeding { .. }, _) => {
                 // Timer D: at least 32 s with the default T1.
                 self.state = State::Completed {
-                    end: now + self.timers.timeout(),
+                    end: now + self.timers.linger(self.timers.timeout()),
                 };
                 InviteResponse::Deliver
             }
@@ -102,6 +102,11 @@ impl ClientInvite {
     /// Whether a CANCEL may be sent: only after a provisional response (§9.1).
     pub(crate) const fn is_proceeding(&self) -> bool {
         matches!(self.state, State::Proceeding { .. })
+    }
+
+    /// Whether no response has come yet.
+    pub(crate) const fn is_calling(&self) -> bool {
+        matches!(self.state, State::Calling { .. })
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

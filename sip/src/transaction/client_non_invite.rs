@@ -23,7 +23,7 @@ impl ClientNonInvite {
     pub(crate) fn new(now: Instant, timers: Timers) -> Self {
         Self {
             state: State::Trying {
-                repeat: Repeat::new(now, timers.t1, timers.t2),
+                repeat: timers.repeat(now, timers.t2),
                 give_up: now + timers.timeout(),
             },
             timers,
@@ -35,16 +35,23 @@ impl ClientNonInvite {
         match &mut self.state {
             State::Trying { repeat, .. } => {
                 if status.is_provisional() {
-                    repeat.slow_down();
+                    if !self.timers.reliable {
+                        repeat.slow_down();
+                    }
                 } else {
                     self.state = State::Completed {
-                        end: now + self.timers.t4,
+                        end: now + self.timers.linger(self.timers.t4),
                     };
                 }
                 true
             }
             State::Completed { .. } => false,
         }
+    }
+
+    /// Whether the final response is still to come.
+    pub(crate) const fn is_trying(&self) -> bool {
+        matches!(self.state, State::Trying { .. })
     }
 
     pub(crate) fn deadline(&self) -> Instant {

@@ -54,7 +54,7 @@ impl ServerInvite {
             self.last = Some(Arc::clone(response));
             if !status.is_provisional() {
                 self.state = State::Completed {
-                    repeat: Repeat::new(now, self.timers.t1, self.timers.t2),
+                    repeat: self.timers.repeat(now, self.timers.t2),
                     give_up: now + self.timers.timeout(),
                 };
             }
@@ -76,7 +76,7 @@ impl ServerInvite {
             State::Completed { .. } => {
                 self.last = None;
                 self.state = State::Confirmed {
-                    end: now + self.timers.t4,
+                    end: now + self.timers.linger(self.timers.t4),
                 };
                 true
             }

@@ -35,7 +35,7 @@ impl ServerNonInvite {
         }
         self.last = Some(Arc::clone(response));
         if !status.is_provisional() {
-            self.end = Some(now + self.timers.timeout());
+            self.end = Some(now + self.timers.linger(self.timers.timeout()));
         }
         true
     }

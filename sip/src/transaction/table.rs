@@ -90,6 +90,11 @@ impl<K: Hash + Eq + Clone, T: Deadline> Table<K, T> {
         self.entries.get(&id).map(|entry| &entry.value)
     }
 
+    /// Ids of all entries.
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.entries.keys().copied().collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -70,16 +70,9 @@ pub async fn dial(call: SipCall) -> anyhow::Result<Line> {
     });
     let from = Uri::parse(&format!("sip:{}@{}", call.from, agent.local_addr()))
         .with_context(|| format!("{} cannot be a caller", call.from))?;
-    let attempt = agent
-        .invite(InviteRequest {
-            target,
-            destination,
-            from: NameAddr::new(from),
-            to: None,
-            headers: Vec::new(),
-            offer: Some(our_offer.clone()),
-        })
-        .await?;
+    let mut invite = InviteRequest::new(target, destination, NameAddr::new(from));
+    invite.offer = Some(our_offer.clone());
+    let attempt = agent.invite(invite).await?;
     let (answer, server_call, dialog) = wait_for_answer(attempt, destination).await?;
     let audio = accept_answer(&our_offer, &answer)?;
     let mut config = RtpLegConfig::new(rtp_media(&audio), "samvad-call", rand::random());

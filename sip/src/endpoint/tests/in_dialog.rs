@@ -225,7 +225,7 @@ fn target_follows_the_contact_of_a_reinvite() {
     let bye = std::iter::from_fn(|| lone.endpoint.poll_transmit())
         .last()
         .unwrap();
-    assert_eq!(bye.destination, "192.0.2.9:6000".parse().unwrap());
+    assert_eq!(bye.destination.address, "192.0.2.9:6000".parse().unwrap());
     assert!(
         bye.payload
             .starts_with(b"BYE sip:bob@192.0.2.9:6000 SIP/2.0")
@@ -242,7 +242,7 @@ fn requests_follow_the_recorded_route() {
         .unwrap();
     let bye = lone.endpoint.poll_transmit().unwrap();
     let text = String::from_utf8_lossy(&bye.payload).into_owned();
-    assert_eq!(bye.destination, "192.0.2.7:5060".parse().unwrap());
+    assert_eq!(bye.destination.address, "192.0.2.7:5060".parse().unwrap());
     assert!(text.starts_with("BYE sip:bob@192.0.2.2:5070 SIP/2.0"));
     let routes: Vec<&str> = text.lines().filter(|l| l.starts_with("Route:")).collect();
     assert_eq!(

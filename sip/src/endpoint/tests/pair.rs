@@ -48,6 +48,11 @@ pub(super) const CALM: Weather = Weather {
     delay_ms: (10, 10),
 };
 
+const NOWHERE: SocketAddr = SocketAddr::new(
+    std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 99)),
+    5060,
+);
+
 /// Decides by sender and text.
 type Lose = Box<dyn FnMut(Side, &str) -> bool>;
 
@@ -63,6 +68,7 @@ pub(super) struct Pair {
     /// Messages whose text this accepts are lost.
     pub(super) lose: Lose,
     pub(super) sent: Vec<Sent>,
+    alice_session: Option<SessionId>,
     pub(super) alice_events: Vec<Event>,
     pub(super) bob_events: Vec<Event>,
 }
@@ -90,6 +96,7 @@ impl Pair {
             weather,
             lose: Box::new(|_, _| false),
             sent: Vec::new(),
+            alice_session: None,
             alice_events: Vec::new(),
             bob_events: Vec::new(),
         }
@@ -97,12 +104,7 @@ impl Pair {
 
     /// Alice calls Bob; the session on her side.
     pub(super) fn invite(&mut self) -> SessionId {
-        let session = self
-            .alice
-            .invite(self.now, invite_to(BOB, Some(offer_of(ALICE))))
-            .unwrap();
-        self.flush();
-        session
+        self.invite_by(invite_to(BOB, Some(offer_of(ALICE))))
     }
 
     pub(super) fn invite_without_offer(&mut self) -> SessionId {
@@ -144,6 +146,34 @@ impl Pair {
             found.is_some()
         });
         found.unwrap()
+    }
+
+    /// Alice calls by this request.
+    pub(super) fn invite_by(&mut self, invite: crate::event::InviteRequest) -> SessionId {
+        let session = self.alice.invite(self.now, invite).unwrap();
+        self.alice_session = Some(session);
+        self.flush();
+        session
+    }
+
+    /// The session of Alice's last call.
+    pub(super) fn alice_session(&self) -> SessionId {
+        self.alice_session.unwrap()
+    }
+
+    pub(super) fn with_alice(&mut self, use_it: impl FnOnce(&mut Endpoint, Instant)) {
+        use_it(&mut self.alice, self.now);
+        self.flush();
+    }
+
+    pub(super) fn with_bob(&mut self, use_it: impl FnOnce(&mut Endpoint, Instant)) {
+        use_it(&mut self.bob, self.now);
+        self.flush();
+    }
+
+    /// An address where nobody listens.
+    pub(super) fn nowhere(&self) -> SocketAddr {
+        NOWHERE
     }
 
     pub(super) fn alice(&mut self, id: SessionId, command: Command) -> Result<(), CommandError> {
@@ -262,10 +292,10 @@ impl Pair {
 
     fn flush(&mut self) {
         while let Some(transmit) = self.alice.poll_transmit() {
-            self.carry(Side::Alice, transmit.destination, &transmit.payload);
+            self.carry(Side::Alice, transmit.destination.address, &transmit.payload);
         }
         while let Some(transmit) = self.bob.poll_transmit() {
-            self.carry(Side::Bob, transmit.destination, &transmit.payload);
+            self.carry(Side::Bob, transmit.destination.address, &transmit.payload);
         }
         while let Some(event) = self.alice.poll_event() {
             self.alice_events.push(event);
@@ -280,6 +310,14 @@ impl Pair {
         let to = match destination {
             ALICE => Side::Alice,
             BOB => Side::Bob,
+            NOWHERE => {
+                self.sent.push(Sent {
+                    at: self.now - self.origin,
+                    from,
+                    text,
+                });
+                return;
+            }
             other => panic!("sent to {other}: {text}"),
         };
         let is_lost = (self.lose)(from, &text) || self.random.random_bool(self.weather.loss);
