@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use media::net::engine::{EngineError, MediaConfig, MediaEngine};
 use pipeline::call::EndReason;
-use sip::net::{UserAgent, UserAgentConfig};
+use sip::net::Resolver;
+use sip::transport::Transport;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -31,6 +32,7 @@ use crate::housekeeping;
 use crate::numbers::trunks::TrunkDirectory;
 use crate::services::{AdminToken, Identity, Services};
 use crate::sip_line;
+use crate::sip_line::trunks::{TrunkRegistry, keep_trunks};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{install_tls_provider, metrics};
 
@@ -148,6 +150,7 @@ impl App {
             agents.clone(),
         );
         let trunks = TrunkDirectory::new(store.clone(), identity.vault.clone());
+        let sip_trunks = TrunkRegistry::new(&config.sip, &config.trunks);
         let services = Arc::new(Services {
             engine: MediaEngine::start(media_config(&config))?,
             config,
@@ -160,6 +163,7 @@ impl App {
             admin,
             trunks,
             identity,
+            sip_trunks,
             sip: OnceLock::new(),
         });
         let (sip_address, calls) = bind_sip(&services).await?.unzip();
@@ -369,26 +373,29 @@ fn media_config(config: &Config) -> MediaConfig {
 async fn bind_sip(
     services: &Arc<Services>,
 ) -> Result<Option<(SocketAddr, JoinHandle<()>)>, StartError> {
-    let settings = &services.config.sip;
-    if !settings.enabled {
+    if !services.config.sip.enabled {
         return Ok(None);
     }
-    let mut config = UserAgentConfig::new(settings.bind);
-    config.endpoint.user_agent = format!("Samvad/{}", env!("CARGO_PKG_VERSION"));
-    // With port 0 the system chooses, and only the bound address is known to be right.
-    if settings.bind.port() != 0 {
-        config.advertised = sip_line::advertised_address(settings);
-    }
-    let bound = UserAgent::bind(config).await;
-    let (agent, incoming) = bound.map_err(|source| StartError::Bind {
-        name: "sip.bind",
-        address: settings.bind,
+    let bound = sip_line::bind_user_agent(&services.sip_trunks).await;
+    let (agent, incoming) = bound.map_err(|(name, address, source)| StartError::Bind {
+        name,
+        address,
         source,
     })?;
+    let transports = vec![Transport::Udp, Transport::Tcp, Transport::Tls];
+    let resolver = Resolver::from_system(transports).map_err(|error| StartError::Bind {
+        name: "sip.bind",
+        address: agent.local_addr(),
+        source: std::io::Error::other(error),
+    })?;
     let address = agent.local_addr();
+    let keeper = keep_trunks(services.sip_trunks.clone(), agent.clone(), resolver);
     // Empty until here: this is the only place that sets it.
     let _ = services.sip.set(agent);
-    let calls = tokio::spawn(sip_line::accept_calls(Arc::clone(services), incoming));
+    let accepting = sip_line::accept_calls(Arc::clone(services), incoming);
+    let calls = tokio::spawn(async move {
+        tokio::join!(accepting, keeper);
+    });
     Ok(Some((address, calls)))
 }
 

@@ -20,6 +20,7 @@ use crate::identity::password::Passwords;
 use crate::identity::sessions;
 use crate::identity::vault::Vault;
 use crate::numbers::trunks::TrunkDirectory;
+use crate::sip_line::trunks::TrunkRegistry;
 use crate::store::Store;
 
 /// What all parts of the running server share.
@@ -46,6 +47,8 @@ pub struct Services {
     pub identity: Identity,
     /// Trunks registered over the API.
     pub trunks: TrunkDirectory,
+    /// SIP trunks in force.
+    pub sip_trunks: TrunkRegistry,
     /// The SIP user agent once it is bound.
     pub sip: OnceLock<UserAgent>,
 }

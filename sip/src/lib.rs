@@ -8,9 +8,11 @@ pub mod dialog;
 pub mod endpoint;
 pub mod event;
 pub mod guard;
+pub mod identity;
 pub mod message;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod reason;
 pub mod registrar;
 pub mod sdp;
 pub mod transaction;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use media::codec::Codec;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use sip::auth::{Credentials, User, UserSecret, Users};
+use sip::auth::{AuthenticatorConfig, Credentials, User, UserSecret, Users};
 use sip::event::{InviteRequest, RegisterRequest, RegistrationState};
 use sip::message::{NameAddr, StatusCode, Uri};
 use sip::net::{
@@ -192,7 +192,7 @@ async fn options_and_registration_work_over_tcp() {
         },
     );
     server
-        .configure_users("pbx.example".to_owned(), users)
+        .configure_users(AuthenticatorConfig::new("pbx.example"), users)
         .await
         .unwrap();
     server

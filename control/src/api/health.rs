@@ -49,6 +49,7 @@ pub(crate) async fn metrics(State(services): State<Arc<Services>>) -> Response {
     meters::engine(&services.engine.counters());
     if let Some(agent) = services.sip.get() {
         meters::sip(&agent.counters());
+        meters::trunks(&services.sip_trunks.all());
     }
     services.agents.probe();
     meters::product(services.registry.len(), services.store.queue_len());

@@ -15,6 +15,12 @@ pub enum Refusal {
     /// The agent exists but cannot work on this installation.
     #[error("the agent is not available")]
     AgentUnavailable,
+    /// The trunk has as many calls as it may have.
+    #[error("the trunk is full")]
+    TrunkFull,
+    /// The trunk has more calls a second than it may have.
+    #[error("too many calls a second")]
+    TrunkRate,
     /// No common codec.
     #[error("no common codec")]
     NoCodec,
@@ -32,6 +38,8 @@ impl Refusal {
             Self::Draining => "draining",
             Self::UnknownAgent => "unknown_agent",
             Self::AgentUnavailable => "agent_unavailable",
+            Self::TrunkFull => "trunk_full",
+            Self::TrunkRate => "trunk_rate",
             Self::NoCodec => "no_codec",
             Self::NoMedia => "no_media",
         }
@@ -42,7 +50,11 @@ impl Refusal {
     #[must_use]
     pub const fn sip_status(self) -> u16 {
         match self {
-            Self::AtCapacity | Self::Draining | Self::NoMedia => 503,
+            Self::AtCapacity
+            | Self::Draining
+            | Self::NoMedia
+            | Self::TrunkFull
+            | Self::TrunkRate => 503,
             Self::UnknownAgent => 404,
             Self::AgentUnavailable => 480,
             Self::NoCodec => 488,

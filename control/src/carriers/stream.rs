@@ -444,7 +444,11 @@ enum Taken {
 
 fn refused(refusal: Refusal) -> Closing {
     match refusal {
-        Refusal::AtCapacity | Refusal::Draining | Refusal::NoMedia => Closing {
+        Refusal::TrunkFull
+        | Refusal::TrunkRate
+        | Refusal::AtCapacity
+        | Refusal::Draining
+        | Refusal::NoMedia => Closing {
             code: close_code::AGAIN,
             reason: "no capacity, try again later",
         },

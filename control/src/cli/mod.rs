@@ -8,6 +8,7 @@ pub mod routes;
 mod serve;
 #[cfg(feature = "embedded-speech")]
 pub mod simulate;
+pub mod trunk;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ pub enum Command {
     /// Look after accounts
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    /// Look into a SIP trunk
+    Trunk(trunk::TrunkArgs),
     /// Serve and call the clinic agent once, all in this process
     Demo(demo::DemoArgs),
     /// Play simulated calls on a virtual clock and report how the agent takes turns
@@ -76,6 +79,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Call(args) => call::run(*args, &config),
         Command::Routes(args) => routes::run(&args),
         Command::Admin(command) => admin::run(command, &config),
+        Command::Trunk(args) => trunk::run(&args, &config),
         Command::Demo(args) => demo::run(args, config),
         #[cfg(feature = "embedded-speech")]
         Command::Simulate(args) => simulate::run(args),

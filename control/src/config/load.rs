@@ -216,8 +216,17 @@ fn resolve(file: File, base: &Path) -> Result<Config, ConfigError> {
             "must have at least 16 characters",
         ));
     }
-    if file.sip.codecs.is_empty() {
-        return Err(inconsistent("sip.codecs", "must name at least one codec"));
+    super::sip::check(&file.sip, &file.trunks)
+        .map_err(|(key, message)| inconsistent(key, message))?;
+    for trunk in &file.trunks {
+        if let Some(agent) = &trunk.agent
+            && !agents.contains_key(agent)
+        {
+            return Err(inconsistent(
+                format!("trunks.{}.agent", trunk.name),
+                format!("there is no agent `{agent}`"),
+            ));
+        }
     }
     if file.carriers.exotel.key.is_some() != file.carriers.exotel.token.is_some() {
         return Err(inconsistent(
@@ -235,6 +244,7 @@ fn resolve(file: File, base: &Path) -> Result<Config, ConfigError> {
         livekit: file.livekit,
         log: file.log,
         sip: file.sip,
+        trunks: file.trunks,
         media: file.media,
         carriers: file.carriers,
         recording: file.recording,

@@ -8,6 +8,7 @@ pub mod duration;
 mod load;
 mod secret;
 mod sections;
+pub(crate) mod sip;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +22,11 @@ pub use self::sections::{
     FliteSection, GoogleSection, IdentitySection, LimitsSection, LivekitSection, LlmSection,
     LogFormat, LogSection, MediaSection, Names, NumberSection, OpenAiSection, OpennessSection,
     PocketsphinxSection, PortRange, ProviderSection, RecordingSection, ServerSection, SipCodec,
-    SipSection, SttSection, ToolsSection, TtsSection, TwilioSection, WorkflowSection,
+    SttSection, ToolsSection, TtsSection, TwilioSection, WorkflowSection,
+};
+pub use self::sip::{
+    CallerIdForm, DigestAlgorithm, GuardSection, RegistrarSection, SipSection, SipUserSection,
+    StrangerPolicy, TrunkPreset, TrunkSection,
 };
 
 /// The resolved configuration.
@@ -45,6 +50,8 @@ pub struct Config {
     pub log: LogSection,
     /// SIP.
     pub sip: SipSection,
+    /// Carriers and PBXs reached by SIP.
+    pub trunks: Vec<TrunkSection>,
     /// The media engine.
     pub media: MediaSection,
     /// Carriers over websockets.

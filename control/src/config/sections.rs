@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::duration;
 use super::secret::Secret;
+use super::sip::{SipSection, TrunkSection};
 
 /// The HTTP side and the process as a whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -211,37 +212,6 @@ pub enum SipCodec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
-}
-
-/// The SIP side.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SipSection {
-    /// Whether SIP is served at all.
-    pub enabled: bool,
-    /// UDP address of the listener.
-    pub bind: SocketAddr,
-    /// Address written into Contact and SDP; without it the address of the interface that leads to
-    /// the peer.
-    pub advertised_address: Option<IpAddr>,
-    /// Codecs, best first.
-    pub codecs: Vec<SipCodec>,
-}
-
-impl Default for SipSection {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)),
-            advertised_address: None,
-            codecs: vec![
-                SipCodec::Opus,
-                SipCodec::G722,
-                SipCodec::Pcmu,
-                SipCodec::Pcma,
-            ],
-        }
-    }
 }
 
 /// An inclusive range of UDP ports, written `20000-29999`.
@@ -679,6 +649,7 @@ pub(crate) struct File {
     pub(crate) livekit: LivekitSection,
     pub(crate) log: LogSection,
     pub(crate) sip: SipSection,
+    pub(crate) trunks: Vec<TrunkSection>,
     pub(crate) media: MediaSection,
     pub(crate) carriers: CarriersSection,
     pub(crate) recording: RecordingSection,
@@ -703,6 +674,7 @@ impl Default for File {
             livekit: LivekitSection::default(),
             log: LogSection::default(),
             sip: SipSection::default(),
+            trunks: Vec::new(),
             media: MediaSection::default(),
             carriers: CarriersSection::default(),
             recording: RecordingSection::default(),

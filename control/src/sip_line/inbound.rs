@@ -1,8 +1,7 @@
 //! An INVITE becomes a call.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media::leg_queue::MediaLeg;
 use media::net::control::LegControl;
@@ -10,6 +9,7 @@ use media::net::ports::RtpPorts;
 use media::protocol::MediaLimits;
 use media::protocol::rtp::RtpLegConfig;
 use sip::event::SessionEnd;
+use sip::identity;
 use sip::message::{Header, HeaderName, StatusCode, Uri};
 use sip::net::{Dialog, DialogEvent, IncomingCall};
 use sip::sdp::{
@@ -22,6 +22,8 @@ use tokio::time::timeout;
 use super::dialog::SipLine;
 use super::media::{local_media, rtp_media};
 use super::transfer::SipActions;
+use super::trunks::{Origin, Turned};
+use super::variables::variables;
 use crate::agents::Agent;
 use crate::calls::admission::Refusal;
 use crate::calls::controller::{CallOrigin, OpenCall};
@@ -40,10 +42,6 @@ const CALL_ID_HEADER: &str = "X-Samvad-Call-Id";
 const RETRY_AFTER: &str = "5";
 /// How long the answer to our offer is waited for (RFC 3261 timer H is the endpoint's own limit).
 const ANSWER_MAX: Duration = Duration::from_secs(35);
-/// Longest custom header value that becomes a variable.
-const VARIABLE_BYTES_MAX: usize = 512;
-/// Most custom headers that become variables.
-const VARIABLES_MAX: usize = 16;
 
 /// Takes calls until the user agent stops.
 pub async fn accept_calls(services: Arc<Services>, mut incoming: mpsc::Receiver<IncomingCall>) {
@@ -54,8 +52,28 @@ pub async fn accept_calls(services: Arc<Services>, mut incoming: mpsc::Receiver<
 }
 
 async fn take(services: Arc<Services>, call: IncomingCall) {
-    let called = call.uri().user().unwrap_or_default();
-    let prepared = prepare(&services, &call, &called).await;
+    let rule = identity::CalledRule::RequestUri;
+    let request = call.request();
+    let called = identity::called(call.uri(), &request.headers, call.essentials(), rule);
+    let called = called.unwrap_or_default();
+    let origin = match services.sip_trunks.match_call(now(), &call) {
+        Ok(origin) => origin,
+        Err(Turned::Challenge) => {
+            if let Err(error) = call.challenge().await {
+                tracing::debug!(%error, "caller was not challenged");
+            }
+            return;
+        }
+        Err(turned) => {
+            let refusal = match turned {
+                Turned::TrunkRate => Refusal::TrunkRate,
+                Turned::TrunkFull | Turned::Challenge => Refusal::TrunkFull,
+            };
+            meters::call_refused(CARRIER, refusal);
+            return refuse(&services, call, refusal, &called).await;
+        }
+    };
+    let prepared = prepare(&services, &call, &called, &origin).await;
     let (agent, admission, ports, local, negotiated) = match prepared {
         Ok(prepared) => prepared,
         Err(refusal) => {
@@ -72,6 +90,7 @@ async fn take(services: Arc<Services>, call: IncomingCall) {
         services: Arc::clone(&services),
         call,
         called,
+        origin,
         agent,
         admission,
         ports,
@@ -94,18 +113,36 @@ async fn prepare(
     services: &Services,
     call: &IncomingCall,
     called: &str,
+    origin: &Origin,
 ) -> Result<Prepared, Refusal> {
+    let (default_agent, codecs) = match origin {
+        Origin::Trunk { trunk, .. } => (
+            trunk.settings().agent.as_deref(),
+            trunk.settings().codecs.as_slice(),
+        ),
+        Origin::User(_) | Origin::Stranger => (None, &[][..]),
+    };
+    let codecs = if codecs.is_empty() {
+        &services.config.sip.codecs
+    } else {
+        codecs
+    };
     let refused = |refusal| {
         meters::call_refused(CARRIER, refusal);
         refusal
     };
-    let (agent, admission) = services.controller.admit(called, CARRIER).await?;
+    // A number nobody mapped goes to the trunk's own agent.
+    let answering = match services.controller.find(called).await {
+        Err(Refusal::UnknownAgent) => default_agent.unwrap_or(called),
+        _ => called,
+    };
+    let (agent, admission) = services.controller.admit(answering, CARRIER).await?;
     let bind = services.config.media.rtp_bind;
     let ports = services.engine.reserve_rtp(bind).map_err(|error| {
         tracing::warn!(%error, "no rtp ports for a call");
         refused(Refusal::NoMedia)
     })?;
-    let local = local_media(&services.config, &ports, call.source().address);
+    let local = local_media(&services.config, codecs, &ports, call.source().address);
     let negotiated = call
         .offer()
         .map(|offer| negotiate(offer, &local))
@@ -148,6 +185,8 @@ struct InboundCall {
     services: Arc<Services>,
     call: IncomingCall,
     called: String,
+    /// Holds the trunk's place for the call.
+    origin: Origin,
     agent: Arc<Agent>,
     admission: Admission,
     ports: RtpPorts,
@@ -169,6 +208,7 @@ impl InboundCall {
             services,
             call,
             called,
+            origin: whose,
             agent,
             admission,
             ports,
@@ -180,7 +220,19 @@ impl InboundCall {
         let codec = negotiated
             .as_ref()
             .map(|(_, audio)| audio.codec.name().to_owned());
-        let caller = call.from().uri.user();
+        let (trunk, trusted) = match &whose {
+            Origin::Trunk { trunk, .. } => (Some(trunk.name()), trunk.settings().trust_identity),
+            Origin::User(_) | Origin::Stranger => (None, false),
+        };
+        let identity = identity::caller(&call.request().headers, call.from(), trusted);
+        let mut variables = variables(&call.request().headers, &identity);
+        if let Some(trunk) = trunk {
+            variables.insert("sip_trunk".to_owned(), trunk.to_owned());
+        }
+        let caller = match &whose {
+            Origin::User(user) => Some(user.clone()),
+            Origin::Trunk { .. } | Origin::Stranger => identity.user,
+        };
         let domain = transfer_domain(&call);
         let origin = CallOrigin {
             agent,
@@ -189,7 +241,7 @@ impl InboundCall {
             caller,
             called: Some(called),
             codec,
-            variables: variables(&call),
+            variables,
         };
         let limits = MediaLimits {
             stopped: services.config.media.silence_timeout,
@@ -358,24 +410,14 @@ fn transfer_domain(call: &IncomingCall) -> String {
             Some(port) => format!("{}:{port}", uri.host),
             None => uri.host.to_string(),
         },
-        Uri::Other(_) => call.source().to_string(),
+        Uri::Other(_) => call.source().address.to_string(),
     }
 }
 
-/// `X-` header fields of the INVITE as variables: `X-Customer-Id` becomes `customer_id`.
-fn variables(call: &IncomingCall) -> BTreeMap<String, String> {
-    call.request()
-        .headers
-        .iter()
-        .filter_map(|header| {
-            let name = header.name.as_str();
-            let prefix = name.get(..2)?;
-            if !prefix.eq_ignore_ascii_case("x-") || header.value().len() > VARIABLE_BYTES_MAX {
-                return None;
-            }
-            let name = name[2..].to_ascii_lowercase().replace('-', "_");
-            Some((name, header.value().to_owned()))
-        })
-        .take(VARIABLES_MAX)
-        .collect()
+#[expect(
+    clippy::disallowed_methods,
+    reason = "driver: rates of trunks are of real time"
+)]
+fn now() -> Instant {
+    Instant::now()
 }

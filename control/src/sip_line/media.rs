@@ -13,7 +13,12 @@ use crate::config::{Config, SipCodec, SipSection};
 const COMFORT_NOISE: u8 = 13;
 
 /// Our side of a call's stream on `ports`, as `peer` must be told it.
-pub(super) fn local_media(config: &Config, ports: &RtpPorts, peer: SocketAddr) -> LocalMedia {
+pub(super) fn local_media(
+    config: &Config,
+    codecs: &[SipCodec],
+    ports: &RtpPorts,
+    peer: SocketAddr,
+) -> LocalMedia {
     let address = config
         .sip
         .advertised_address
@@ -26,12 +31,7 @@ pub(super) fn local_media(config: &Config, ports: &RtpPorts, peer: SocketAddr) -
         rtp_port: ports.rtp_address().port(),
         rtcp_port: None,
         rtcp_mux: true,
-        codecs: config
-            .sip
-            .codecs
-            .iter()
-            .map(|codec| leg_codec(*codec))
-            .collect(),
+        codecs: codecs.iter().map(|codec| leg_codec(*codec)).collect(),
         preference: CodecPreference::Ours,
         telephone_event: true,
         ptime_ms: 20,
@@ -88,13 +88,12 @@ fn packet_ms(asked: u16) -> u32 {
 
 /// The address peers are told for signalling, when it is not the bound one: as configured, or,
 /// for a listener on all interfaces, the one that leads to the world.
-#[must_use]
-pub fn advertised_address(config: &SipSection) -> Option<SocketAddr> {
-    let port = config.bind.port();
+pub(super) fn advertised_address(config: &SipSection, bind: SocketAddr) -> Option<SocketAddr> {
+    let port = bind.port();
     if let Some(address) = config.advertised_address {
         return Some(SocketAddr::new(address, port));
     }
-    config.bind.ip().is_unspecified().then(|| {
+    bind.ip().is_unspecified().then(|| {
         // TEST-NET-1 (RFC 5737): routed like the rest of the world, and never sent to.
         let world = SocketAddr::from(([192, 0, 2, 1], 9));
         SocketAddr::new(local_address_towards(world), port)

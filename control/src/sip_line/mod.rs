@@ -2,9 +2,13 @@
 
 mod dialog;
 mod inbound;
+mod listen;
 mod media;
+mod tls;
 mod transfer;
+pub mod trunks;
+mod variables;
 
 pub use self::inbound::accept_calls;
-pub use self::media::advertised_address;
+pub use self::listen::bind_user_agent;
 pub(crate) use self::media::rtp_media;

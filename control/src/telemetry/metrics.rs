@@ -309,8 +309,31 @@ pub fn sip(counters: &sip::event::Counters) {
             counters.invites_received,
         ),
         ("samvad_sip_invites_sent_total", counters.invites_sent),
+        ("samvad_sip_challenges_met_total", counters.challenges_met),
+        ("samvad_sip_failovers_total", counters.failovers),
+        ("samvad_sip_auth_failures_total", counters.auth_failures),
+        ("samvad_sip_bans_total", counters.guard.bans),
     ] {
         counter!(name).absolute(value);
+    }
+    for reason in sip::guard::DropReason::ALL {
+        counter!("samvad_sip_dropped_total", "reason" => reason.name())
+            .absolute(counters.guard.dropped(reason));
+    }
+    gauge!("samvad_sip_sources_remembered").set(counters.guard.sources as f64);
+    gauge!("samvad_sip_registered_users").set(counters.registered_users as f64);
+}
+
+/// Trunks as they stand at the time of the scrape. Their names are the operator's, and few.
+pub fn trunks(trunks: &[crate::sip_line::trunks::Trunk]) {
+    for trunk in trunks {
+        let name = trunk.name().to_owned();
+        gauge!("samvad_trunk_calls", "trunk" => name.clone()).set(f64::from(trunk.calls()));
+        let up = match trunk.health() {
+            crate::sip_line::trunks::Health::Down => 0.0,
+            crate::sip_line::trunks::Health::Up | crate::sip_line::trunks::Health::Unknown => 1.0,
+        };
+        gauge!("samvad_trunk_up", "trunk" => name).set(up);
     }
 }
 

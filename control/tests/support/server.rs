@@ -49,7 +49,8 @@ impl Server {
         Self::start_with(settings, &agents).await
     }
 
-    async fn start_with(settings: &[(&'static str, &str)], agents: &str) -> Self {
+    /// As [`Self::start`], with further configuration as TOML.
+    pub async fn start_with(settings: &[(&'static str, &str)], agents: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("scratch folder");
         let data_dir = folder.path().join("data");

@@ -77,6 +77,12 @@ impl Authenticator {
         }
     }
 
+    /// How we challenge.
+    #[must_use]
+    pub const fn config(&self) -> &AuthenticatorConfig {
+        &self.config
+    }
+
     /// Our realm.
     #[must_use]
     pub fn realm(&self) -> &str {

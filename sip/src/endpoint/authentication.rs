@@ -34,16 +34,15 @@ pub(super) enum Caller {
 
 impl Endpoint {
     /// From here on credentials of our realm are checked against these users. Users may be
-    /// changed at any time.
-    pub fn configure_users(&mut self, now: Instant, realm: &str, users: Users) {
+    /// changed at any time; nonces stay good as long as realm and algorithms do.
+    pub fn configure_users(&mut self, now: Instant, config: AuthenticatorConfig, users: Users) {
         let authentication = &mut self.authentication;
-        let same_realm = authentication
+        let is_same = authentication
             .authenticator
             .as_ref()
-            .is_some_and(|authenticator| authenticator.realm() == realm);
-        if !same_realm {
+            .is_some_and(|authenticator| *authenticator.config() == config);
+        if !is_same {
             let key = rand::RngExt::random(&mut self.random);
-            let config = AuthenticatorConfig::new(realm);
             authentication.authenticator = Some(Authenticator::new(config, key, now));
         }
         authentication.users = users;

@@ -113,6 +113,21 @@ impl IncomingCall {
         self.invite.source
     }
 
+    /// The user of ours whose credentials the INVITE carried, if they were right.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.invite.user.as_deref()
+    }
+
+    /// Asks the caller to prove who it is (401); its next INVITE is a new call with
+    /// [`Self::user`].
+    ///
+    /// # Errors
+    /// [`UserAgentError`] when the caller has given up, or no users are configured.
+    pub async fn challenge(self) -> Result<(), UserAgentError> {
+        self.handle.command(Command::Challenge).await
+    }
+
     /// The caller's offer; `None` means that our answer must be an offer and the caller's answer
     /// comes with [`DialogEvent::Confirmed`].
     #[must_use]

@@ -28,6 +28,9 @@ const SESSION_EVENTS_MAX: usize = 32;
 /// Datagrams handled before timers and commands get their turn.
 const DATAGRAMS_PER_TURN: usize = 64;
 
+/// Something done to the endpoint at once.
+type EndpointChange = Box<dyn FnOnce(&mut Endpoint, Instant) + Send>;
+
 /// What handles ask of the driver.
 pub(super) enum Instruction {
     Invite {
@@ -41,7 +44,7 @@ pub(super) enum Instruction {
         reply: oneshot::Sender<Result<(), CommandError>>,
     },
     /// Anything else that is done to the endpoint at once.
-    Endpoint(Box<dyn FnOnce(&mut Endpoint, Instant) + Send>),
+    Endpoint(EndpointChange),
     /// Registers an address; its changes go to the sender.
     Register {
         request: Box<RegisterRequest>,

@@ -14,7 +14,7 @@ use super::call::{IncomingCall, OutgoingCall};
 use super::driver::{Driver, Instruction, Link, Streams};
 use super::stream;
 use super::udp::UdpTransport;
-use crate::auth::Users;
+use crate::auth::{AuthenticatorConfig, Users};
 use crate::endpoint::{Endpoint, EndpointConfig};
 use crate::event::{
     CommandError, Counters, InviteRequest, RegisterRequest, RegistrationId, RegistrationState,
@@ -299,7 +299,7 @@ impl UserAgent {
     /// [`UserAgentError::Stopped`].
     pub async fn configure_users(&self, realm: String, users: Users) -> Result<(), UserAgentError> {
         let change = move |endpoint: &mut Endpoint, now: Instant| {
-            endpoint.configure_users(now, &realm, users);
+            endpoint.configure_users(now, config, users);
         };
         self.link
             .send(Instruction::Endpoint(Box::new(change)))

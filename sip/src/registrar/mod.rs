@@ -74,7 +74,7 @@ impl Registrar {
             .filter(|binding| binding.until > now)
             .cloned()
             .collect();
-        found.sort_by(|a, b| b.until.cmp(&a.until));
+        found.sort_by_key(|binding| std::cmp::Reverse(binding.until));
         found
     }
 

@@ -3,7 +3,7 @@
 use super::lone::{Lone, first_lines, header, request};
 use super::pair::{Pair, Side};
 use super::{ALICE, BOB, answer_of, invite_to, offer_of};
-use crate::auth::{Credentials, User, UserSecret, Users};
+use crate::auth::{AuthenticatorConfig, Credentials, User, UserSecret, Users};
 use crate::event::{Command, Event, SessionEnd};
 use crate::message::StatusCode;
 use crate::registrar::RegistrarConfig;
@@ -23,7 +23,9 @@ fn users() -> Users {
 
 /// Bob challenges the first INVITE; the session of the second and its user.
 fn challenged_call(pair: &mut Pair, password: &str) {
-    pair.with_bob(|bob, now| bob.configure_users(now, "bob.example", users()));
+    pair.with_bob(|bob, now| {
+        bob.configure_users(now, AuthenticatorConfig::new("bob.example"), users())
+    });
     let mut invite = invite_to(BOB, Some(offer_of(ALICE)));
     invite.credentials = Some(Credentials::new("alice", password));
     pair.invite_by(invite);
@@ -99,7 +101,9 @@ fn a_wrong_password_ends_the_call_after_two_tries() {
 #[test]
 fn without_credentials_a_challenge_is_a_refusal() {
     let mut pair = Pair::new();
-    pair.with_bob(|bob, now| bob.configure_users(now, "bob.example", users()));
+    pair.with_bob(|bob, now| {
+        bob.configure_users(now, AuthenticatorConfig::new("bob.example"), users())
+    });
     pair.invite();
     let (bob, _) = pair.incoming();
     pair.bob(bob, Command::Challenge).unwrap();
@@ -117,7 +121,8 @@ fn register_is_refused_when_the_registrar_is_off() {
 #[test]
 fn register_without_credentials_is_challenged_by_every_algorithm() {
     let mut lone = Lone::new();
-    lone.endpoint.configure_users(lone.now, "pbx", users());
+    lone.endpoint
+        .configure_users(lone.now, AuthenticatorConfig::new("pbx"), users());
     lone.endpoint.enable_registrar(RegistrarConfig::default());
     let sent = lone.feed(&request("REGISTER", "z9hG4bKr", 1, "", ""));
     assert_eq!(first_lines(&sent), ["SIP/2.0 401 Unauthorized"]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::pair::{Pair, Side};
 use super::{ALICE, BOB};
-use crate::auth::{Credentials, User, UserSecret, Users};
+use crate::auth::{AuthenticatorConfig, Credentials, User, UserSecret, Users};
 use crate::event::{Event, RegisterRequest, RegistrationId, RegistrationState};
 use crate::message::{NameAddr, StatusCode, Uri};
 use crate::registrar::RegistrarConfig;
@@ -32,7 +32,7 @@ fn registrar(pair: &mut Pair) {
                 may_register: true,
             },
         );
-        bob.configure_users(now, "bob.example", users);
+        bob.configure_users(now, AuthenticatorConfig::new("bob.example"), users);
         bob.enable_registrar(RegistrarConfig::default());
     });
 }

@@ -1,0 +1,17 @@
+//! Trunks: whose calls come in, where calls go out, and within which limits.
+
+mod keeper;
+mod limits;
+mod matching;
+mod outbound;
+mod preset;
+mod registry;
+mod trunk;
+
+pub(crate) use self::keeper::begin_registration;
+pub use self::keeper::keep_trunks;
+pub use self::limits::Place;
+pub(in crate::sip_line) use self::matching::{Origin, Turned};
+pub use self::outbound::{OutboundCall, OutboundRefusal};
+pub use self::registry::{TrunkError, TrunkRegistry};
+pub use self::trunk::{Health, Trunk};
