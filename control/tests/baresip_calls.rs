@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use fixtures::tone::rms_dbfs;
 use fixtures::wav::Wav;
-use support::baresip::{CODECS, Phone, PhoneCodec};
+use control::cli::caller::CallReport
+use support::baresip::{CODECS, Phone, PhoneCodec, PhoneRecords};
 use support::conversation::{assert_good, caller};
-use support::server::Server;
+use support::server::{Server, free_tcp_port};
 
 async fn books_an_appointment(codec: PhoneCodec) {
     let server = Server::start(&[]).await;
     let caller = caller("clinic_book", &server).await;
     let (line, phone) = Phone::start(codec).await.dial("clinic", &server).await;
     let report = caller.talk(line).await;
-    assert_good(&report, &server);
-    let record = report.record.expect("record");
+    booked_and_heard(&report, &phone, &server).await;
+}
+
+async fn booked_and_heard(report: &CallReport, phone: &PhoneRecords, server: &Server) {
+    assert_good(report, server);
+    let record = report.record.clone().expect("record");
     let booked = server.get("/v1/records/appointments").await;
     assert_eq!(
         booked["records"].as_array().map(Vec::len),
@@ -82,6 +87,22 @@ async fn g722_phone_books_an_appointment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn opus_phone_books_an_appointment() {
     books_an_appointment(CODECS[3]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encrypted_phone_books_an_appointment_over_tcp() {
+    let tcp = format!("127.0.0.1:{}", free_tcp_port());
+    let settings = [
+        ("SAMVAD_SIP__TCP_BIND", tcp.as_str()),
+        ("SAMVAD_SIP__SRTP", "required"),
+    ];
+    let server = Server::start(&settings).await;
+    let caller = caller("clinic_book", &server).await;
+    let target = format!("sip:clinic@{tcp};transport=tcp");
+    let phone = Phone::start_with(CODECS[1], ";mediaenc=srtp-mand").await;
+    let (line, phone) = phone.dial_uri(&target, &server).await;
+    let report = caller.talk(line).await;
+    booked_and_heard(&report, &phone, &server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

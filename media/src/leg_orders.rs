@@ -9,7 +9,7 @@
 //! Codecs are made on the control side and the replaced ones go back there, so that the worker
 //! neither allocates nor frees.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -35,6 +35,8 @@ pub struct OrderPort<T> {
 pub struct Switches {
     close: AtomicBool,
     hold: AtomicBool,
+    /// Up to eight key presses in ASCII, the first in the lowest octet.
+    keys: AtomicU64,
 }
 
 /// Makes the two ends.
@@ -98,6 +100,24 @@ impl Switches {
         self.hold.store(held, Ordering::Relaxed);
     }
 
+    /// Reports a key press that signalling brought; `false` if eight wait for the next tick.
+    pub fn press(&self, key: u8) -> bool {
+        let add = |keys: u64| {
+            let used = 64 - keys.leading_zeros();
+            let shift = used.next_multiple_of(8);
+            (shift < 64).then(|| keys | u64::from(key) << shift)
+        };
+        self.keys
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+            .is_ok()
+    }
+
+    /// Takes the key presses that wait, the first in the lowest octet.
+    #[must_use]
+    pub fn take_keys(&self) -> [u8; 8] {
+        self.keys.swap(0, Ordering::Relaxed).to_le_bytes()
+    }
+
     /// Whether the leg shall end.
     #[must_use]
     pub fn closing(&self) -> bool {
@@ -114,6 +134,19 @@ impl Switches {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn key_presses_wait_in_order_and_are_bounded() {
+        let switches = Switches::default();
+        assert_eq!(switches.take_keys(), [0; 8]);
+        for key in b"12345678" {
+            assert!(switches.press(*key));
+        }
+        assert!(!switches.press(b'9'));
+        assert_eq!(&switches.take_keys(), b"12345678");
+        assert!(switches.press(b'#'));
+        assert_eq!(switches.take_keys()[..2], *b"#\0");
+    }
 
     #[test]
     fn an_order_waits_until_what_it_replaces_can_go_back() {

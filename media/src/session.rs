@@ -325,6 +325,12 @@ impl MediaSession {
         }
         let held = self.hold_command || self.switches.held();
         self.core.outbound.hold(held);
+        for key in self.switches.take_keys() {
+            if key != 0 {
+                let position = self.core.position();
+                self.core.digit(key, None, position);
+            }
+        }
         None
     }
 

@@ -38,6 +38,7 @@ fn local(direction: Direction, version: u64) -> LocalMedia {
         direction,
         session_id: 1,
         session_version: version,
+        srtp: None,
     }
 }
 

@@ -32,6 +32,7 @@ fn local() -> LocalMedia {
         direction: Direction::SendRecv,
         session_id: 1,
         session_version: 1,
+        srtp: None,
     }
 }
 

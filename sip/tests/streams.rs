@@ -1,4 +1,5 @@
 //! Calls over TCP, TLS and a websocket on the loopback interface.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -86,6 +87,7 @@ fn local() -> LocalMedia {
         direction: Direction::SendRecv,
         session_id: 1,
         session_version: 1,
+        srtp: None,
     }
 }
 

@@ -26,7 +26,7 @@ pub use self::sections::{
 };
 pub use self::sip::{
     CallerIdForm, DigestAlgorithm, GuardSection, RegistrarSection, SipSection, SipUserSection,
-    StrangerPolicy, TrunkPreset, TrunkSection,
+    SrtpPolicy, StrangerPolicy, TrunkPreset, TrunkSection,
 };
 
 /// The resolved configuration.

@@ -46,6 +46,8 @@ pub struct SipSection {
     pub denied: Vec<String>,
     /// Realm of our challenges.
     pub realm: String,
+    /// Whether media is encrypted.
+    pub srtp: SrtpPolicy,
     /// Algorithms of our challenges, best first. Many phones and gateways read only the first
     /// challenge and know only MD5.
     pub digest_algorithms: Vec<DigestAlgorithm>,
@@ -82,6 +84,7 @@ impl Default for SipSection {
             strangers: StrangerPolicy::Serve,
             denied: Vec::new(),
             realm: "samvad".to_owned(),
+            srtp: SrtpPolicy::Optional,
             digest_algorithms: vec![DigestAlgorithm::Md5],
             session_interval: Duration::ZERO,
             guard: GuardSection::default(),
@@ -227,6 +230,19 @@ pub enum CallerIdForm {
     RemotePartyId,
 }
 
+/// Whether media is encrypted (SDES, RFC 4568). Keys stand in the signalling: TLS should carry it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SrtpPolicy {
+    /// Plain RTP only.
+    Off,
+    /// As the peer offers; our own offers are plain.
+    #[default]
+    Optional,
+    /// SRTP or no call.
+    Required,
+}
+
 /// A carrier or PBX.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -280,6 +296,8 @@ pub struct TrunkSection {
     pub calls_max: u32,
     /// New calls a second, both directions; 0 is no limit.
     pub calls_per_second: f64,
+    /// Whether media is encrypted; as in `[sip]` when not given.
+    pub srtp: Option<SrtpPolicy>,
     /// Pause between OPTIONS to the carrier; `"0s"` asks nothing.
     #[serde(with = "duration")]
     pub options_interval: Duration,
@@ -312,6 +330,7 @@ impl Default for TrunkSection {
             codecs: Vec::new(),
             calls_max: 0,
             calls_per_second: 0.0,
+            srtp: None,
             options_interval: Duration::ZERO,
         }
     }

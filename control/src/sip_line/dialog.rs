@@ -25,6 +25,8 @@ pub(super) struct SipLine {
     /// Our offer that waits for the peer's answer.
     open_offer: Option<SessionDescription>,
     control: LegControl,
+    /// Whether key presses come as telephone events.
+    events_agreed: bool,
     orders: mpsc::Sender<CallOrder>,
     transfers: mpsc::Receiver<TransferRequest>,
     transfer: Option<PendingTransfer>,
@@ -44,12 +46,14 @@ impl SipLine {
         control: LegControl,
         orders: mpsc::Sender<CallOrder>,
         transfers: mpsc::Receiver<TransferRequest>,
+        events_agreed: bool,
     ) -> Self {
         Self {
             dialog,
             local,
             open_offer: None,
             control,
+            events_agreed,
             orders,
             transfers,
             transfer: None,
@@ -88,7 +92,14 @@ impl SipLine {
             DialogEvent::OfferConfirmed { sdp } => self.take_answer(&sdp),
             DialogEvent::Refer { progress } => self.take_progress(progress),
             DialogEvent::Ended(end) => self.take_end(end).await,
-            // Key presses by INFO: the leg knows those of RTP only.
+            // A peer that agreed on telephone events sends each press there as well.
+            DialogEvent::Info {
+                digit: Some(digit), ..
+            } if !self.events_agreed => {
+                if !self.control.press(digit.key) {
+                    tracing::debug!("key press by info was dropped");
+                }
+            }
             DialogEvent::Info { content_type, .. } => {
                 tracing::debug!(content_type, "info was ignored");
             }

@@ -115,13 +115,15 @@ async fn prepare(
     called: &str,
     origin: &Origin,
 ) -> Result<Prepared, Refusal> {
-    let (default_agent, codecs) = match origin {
-        Origin::Trunk { trunk, .. } => (
-            trunk.settings().agent.as_deref(),
-            trunk.settings().codecs.as_slice(),
-        ),
-        Origin::User(_) | Origin::Stranger => (None, &[][..]),
+    let settings = match origin {
+        Origin::Trunk { trunk, .. } => Some(trunk.settings()),
+        Origin::User(_) | Origin::Stranger => None,
     };
+    let default_agent = settings.and_then(|settings| settings.agent.as_deref());
+    let codecs = settings.map_or(&[][..], |settings| settings.codecs.as_slice());
+    let srtp = settings
+        .and_then(|settings| settings.srtp)
+        .unwrap_or(services.config.sip.srtp);
     let codecs = if codecs.is_empty() {
         &services.config.sip.codecs
     } else {
@@ -142,7 +144,13 @@ async fn prepare(
         tracing::warn!(%error, "no rtp ports for a call");
         refused(Refusal::NoMedia)
     })?;
-    let local = local_media(&services.config, codecs, &ports, call.source().address);
+    let local = local_media(
+        &services.config,
+        codecs,
+        srtp,
+        &ports,
+        call.source().address,
+    );
     let negotiated = call
         .offer()
         .map(|offer| negotiate(offer, &local))
@@ -200,6 +208,8 @@ struct Answered {
     dialog: Dialog,
     leg: MediaLeg,
     control: LegControl,
+    /// Whether key presses come as telephone events, so that those of INFO are copies.
+    events_agreed: bool,
 }
 
 impl InboundCall {
@@ -267,27 +277,33 @@ impl InboundCall {
             dialog,
             leg,
             control,
+            events_agreed,
         } = match answered {
             Ok(answered) => answered,
             Err(end) => return open.finish(end.into(), None).await,
         };
         open.answered().await;
         tracing::info!("call answered");
-        let outcome = converse(&mut open, dialog, leg, &control, local, domain).await;
+        let (actions, transfers) = SipActions::new(domain, open.agent().transfer_targets.clone());
+        let line = SipLine::new(
+            dialog,
+            local,
+            control.clone(),
+            open.orders(),
+            transfers,
+            events_agreed,
+        );
+        let outcome = converse(&mut open, line, leg, actions).await;
         open.finish(outcome, Some(control)).await;
     }
 }
 
 async fn converse(
     call: &mut OpenCall,
-    dialog: Dialog,
+    mut line: SipLine,
     leg: MediaLeg,
-    control: &LegControl,
-    local: LocalMedia,
-    domain: String,
+    actions: SipActions,
 ) -> CallOutcome {
-    let (actions, transfers) = SipActions::new(domain, call.agent().transfer_targets.clone());
-    let mut line = SipLine::new(dialog, local, control.clone(), call.orders(), transfers);
     let reason = {
         let conversation = call.converse(leg, Arc::new(actions));
         tokio::pin!(conversation);
@@ -353,6 +369,7 @@ async fn answer(
             dialog,
             leg,
             control,
+            events_agreed: !audio.telephone_event_receive.is_empty(),
         }),
         Err(error) => {
             tracing::info!(%error, "caller gave up before the answer");
@@ -399,6 +416,7 @@ async fn answer_with_offer(
         dialog,
         leg,
         control,
+        events_agreed: !audio.telephone_event_receive.is_empty(),
     })
 }
 

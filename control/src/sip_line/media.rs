@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use media::codec::Codec;
 use media::net::ports::RtpPorts;
 use media::protocol::rtp::{RtpMedia, RtpPayload, RtpRemote, TelephoneEvent};
-use sip::sdp::{CodecPreference, Direction, LocalMedia, NegotiatedAudio};
+use sip::sdp::{CodecPreference, Direction, LocalMedia, LocalSrtp, NegotiatedAudio};
 
-use crate::config::{Config, SipCodec, SipSection};
+use crate::config::{Config, SipCodec, SipSection, SrtpPolicy};
 
 /// Payload type of RFC 3389 comfort noise.
 const COMFORT_NOISE: u8 = 13;
@@ -16,6 +16,7 @@ const COMFORT_NOISE: u8 = 13;
 pub(super) fn local_media(
     config: &Config,
     codecs: &[SipCodec],
+    srtp: SrtpPolicy,
     ports: &RtpPorts,
     peer: SocketAddr,
 ) -> LocalMedia {
@@ -38,6 +39,13 @@ pub(super) fn local_media(
         direction: Direction::new(true, true),
         session_id: u64::from(rand::random::<u32>()),
         session_version: 1,
+        srtp: match srtp {
+            SrtpPolicy::Off => None,
+            SrtpPolicy::Optional | SrtpPolicy::Required => Some(LocalSrtp {
+                required: srtp == SrtpPolicy::Required,
+                material: rand::random(),
+            }),
+        },
     }
 }
 
@@ -71,6 +79,7 @@ pub(crate) fn rtp_media(audio: &NegotiatedAudio) -> RtpMedia {
             rtcp_mux: audio.rtcp_mux,
         }),
         ptime_ms: packet_ms(audio.ptime_ms),
+        srtp: audio.srtp.clone(),
         sending: audio.direction.sends() && reachable,
         receiving: audio.direction.receives(),
     }
@@ -80,7 +89,8 @@ pub(crate) fn rtp_media(audio: &NegotiatedAudio) -> RtpMedia {
 fn packet_ms(asked: u16) -> u32 {
     match asked {
         0..=15 => 10,
-        16..=35 => 20,
+        16..=25 => 20,
+        26..=35 => 30,
         36..=55 => 40,
         _ => 60,
     }
@@ -141,6 +151,7 @@ mod tests {
             ptime_ms: 30,
             direction,
             opus_inband_fec: false,
+            srtp: None,
         }
     }
 
@@ -148,7 +159,7 @@ mod tests {
     fn both_forms_of_hold_stop_our_audio() {
         let active = rtp_media(&negotiated("192.0.2.1:4000", Direction::new(true, true)));
         assert!(active.sending && active.receiving);
-        assert_eq!(active.ptime_ms, 20);
+        assert_eq!(active.ptime_ms, 30);
         let held = rtp_media(&negotiated("192.0.2.1:4000", Direction::new(false, true)));
         assert!(!held.sending && held.receiving);
         let old = rtp_media(&negotiated("0.0.0.0:4000", Direction::new(true, true)));

@@ -70,6 +70,11 @@ pub struct Phone {
 impl Phone {
     /// Starts a phone that will call with `codec` only.
     pub async fn start(codec: PhoneCodec) -> Self {
+        Self::start_with(codec, "").await
+    }
+
+    /// As [`Self::start`], with further account parameters such as `;mediaenc=srtp-mand`.
+    pub async fn start_with(codec: PhoneCodec, account: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("scratch folder"));
         let dir = folder.path();
         let sip = free_udp_port();
@@ -80,7 +85,7 @@ impl Phone {
         fs::write(
             dir.join("accounts"),
             format!(
-                "<sip:caller@127.0.0.1:{sip}>;regint=0;answermode=auto;audio_codecs={}\n",
+                "<sip:caller@127.0.0.1:{sip}>;regint=0;answermode=auto;audio_codecs={}{account}\n",
                 codec.account
             ),
         )
@@ -94,7 +99,7 @@ impl Phone {
                 "sip_listen 127.0.0.1:{sip}\nnet_interface 127.0.0.1\nrtp_ports {rtp}-{}\n\
                  audio_source aufile,{dir_name}/silence.wav\naudio_player aubridge,null1\n\
                  snd_path {dir_name}/rec\nmodule_path {}\nmodule g711.so\nmodule g722.so\n\
-                 module opus.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+                 module opus.so\nmodule srtp.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
                  module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
                  ctrl_tcp_listen 127.0.0.1:{control_port}\nrtp_stats yes\n",
                 rtp + 40,
@@ -123,13 +128,18 @@ impl Phone {
     }
 
     /// Calls an agent; the line is up when the agent has answered.
-    pub async fn dial(mut self, agent: &str, server: &Server) -> (Line, PhoneRecords) {
+    pub async fn dial(self, agent: &str, server: &Server) -> (Line, PhoneRecords) {
+        let target = format!("sip:{agent}@{}", server.sip_address());
+        self.dial_uri(&target, server).await
+    }
+
+    /// As [`Self::dial`], by this URI.
+    pub async fn dial_uri(mut self, target: &str, server: &Server) -> (Line, PhoneRecords) {
         let records = PhoneRecords {
             folder: Arc::clone(&self.folder),
             pid: self.child.id(),
         };
-        let target = format!("sip:{agent}@{}", server.sip_address());
-        self.command("dial", &target).await;
+        self.command("dial", target).await;
         loop {
             let message = self.message().await;
             match message["type"].as_str() {

@@ -257,7 +257,8 @@ fn spawn(config: &Path, settings: &[(&'static str, String)], log: &Path) -> Chil
         .expect("samvad starts")
 }
 
-fn free_tcp_port() -> u16 {
+/// A free TCP port; also for listeners of the server.
+pub fn free_tcp_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|socket| socket.local_addr())
         .expect("a free port")

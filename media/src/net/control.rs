@@ -79,6 +79,13 @@ impl LegControl {
         self.switches.hold(held);
     }
 
+    /// Reports a key press that signalling brought (SIP INFO), as if it had come with the media.
+    /// `false` if more came in one tick than a leg takes.
+    #[must_use]
+    pub fn press(&self, key: u8) -> bool {
+        self.switches.press(key)
+    }
+
     /// Ends the leg at its next tick.
     pub fn close(&self) {
         self.switches.close();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::codec::Codec;
 use crate::protocol::MediaLimits;
+use crate::rtp::srtp::SrtpKeys;
 
 /// Most payload types of audio a leg accepts.
 pub const RECEIVE_PAYLOADS_MAX: usize = 6;
@@ -57,6 +58,8 @@ pub struct RtpMedia {
     pub remote: Option<RtpRemote>,
     /// Milliseconds of audio in each packet we send: 10, 20, 40 or 60.
     pub ptime_ms: u32,
+    /// Keys of both directions; `None` is plain RTP (RFC 3711, RFC 4568).
+    pub srtp: Option<SrtpKeys>,
     /// Whether our audio goes out (`sendrecv`, `sendonly`).
     pub sending: bool,
     /// Whether the peer's audio is expected; the media timeout stands still when not.
@@ -75,6 +78,7 @@ impl RtpMedia {
             comfort_noise: Some(13),
             remote,
             ptime_ms: 20,
+            srtp: None,
             sending: true,
             receiving: true,
         }

@@ -11,7 +11,7 @@ use crate::leg_orders::OrderPort;
 use crate::protocol::rtcp_session::RtcpSession;
 use crate::protocol::rtp::RtpLegConfig;
 use crate::protocol::rtp_media::{
-    ClockBuffer, PACKET_SAMPLES_MAX, PayloadDecoder, PreparedMedia, tick_samples,
+    ClockBuffer, PACKET_SAMPLES_MAX, PayloadDecoder, PreparedMedia, SrtpPair, tick_samples,
 };
 use crate::protocol::source_latch::{SourceLatch, Verdict};
 use crate::protocol::transmit::{RtpPort, Transmit, TransmitQueue};
@@ -24,6 +24,8 @@ use crate::session_inbound::{Run, record};
 use crate::session_outbound::Moment;
 use crate::speech_journal::WirePosition;
 
+/// Longest encrypted packet read; an Ethernet frame holds no more.
+const RECEIVED_BYTES_MAX: usize = 2_048;
 /// Most samples a received packet can hold at its codec's rate: 120 ms of Opus at 16 kHz.
 const NATIVE_MAX: usize = 1_920;
 /// The same at [`FRAME_RATE`], with room for what a resampler may add.
@@ -95,6 +97,11 @@ impl RtpLink {
         core: &mut LegCore,
     ) {
         let mux = self.media.description.remote.is_some_and(|r| r.rtcp_mux);
+        let mut plain = [0; RECEIVED_BYTES_MAX];
+        let Some(datagram) = self.unprotected(datagram, &mut plain) else {
+            core.statistics.packets_rejected += 1;
+            return;
+        };
         let taken = match (classify(datagram), port) {
             (PacketClass::Rtp, RtpPort::Rtp) => self.handle_rtp(now, from, datagram, core),
             (PacketClass::Rtcp, _) if mux || port == RtpPort::Rtcp => {
@@ -105,6 +112,22 @@ impl RtpLink {
         if taken.is_none() {
             core.statistics.packets_rejected += 1;
         }
+    }
+
+    /// The datagram as it is, or decrypted into `plain`; `None` if it is not authentic. What is
+    /// not authentic must not move the latch either (RFC 3711 §3.3), so this comes first.
+    fn unprotected<'a>(&mut self, datagram: &'a [u8], plain: &'a mut [u8]) -> Option<&'a [u8]> {
+        let Some(srtp) = &mut self.media.srtp else {
+            return Some(datagram);
+        };
+        let packet = plain.get_mut(..datagram.len())?;
+        packet.copy_from_slice(datagram);
+        let len = match classify(datagram) {
+            PacketClass::Rtp => srtp.receive.unprotect_rtp(packet)?,
+            PacketClass::Rtcp => srtp.receive.unprotect_rtcp(packet)?,
+            PacketClass::Stun | PacketClass::Dtls | PacketClass::Unknown => return None,
+        };
+        packet.get(..len)
     }
 
     /// Does the work of a tick: settles what is missing, sends what is due.
@@ -122,8 +145,10 @@ impl RtpLink {
         {
             let port = self.rtcp_port();
             let (rtcp, packetizer) = (&mut self.rtcp, &self.packetizer);
+            let srtp = &mut self.media.srtp;
             self.transmits.push(port, to, |out| {
-                rtcp.write_report(now, packetizer, false, out)
+                let len = rtcp.write_report(now, packetizer, false, out)?;
+                protect_rtcp(srtp, out, len)
             });
         }
         self.count(core);
@@ -151,8 +176,10 @@ impl RtpLink {
         if let Some(to) = self.rtcp_target() {
             let port = self.rtcp_port();
             let (rtcp, packetizer) = (&mut self.rtcp, &self.packetizer);
+            let srtp = &mut self.media.srtp;
             self.transmits.push(port, to, |out| {
-                rtcp.write_report(now, packetizer, true, out)
+                let len = rtcp.write_report(now, packetizer, true, out)?;
+                protect_rtcp(srtp, out, len)
             });
         }
     }
@@ -338,10 +365,11 @@ impl RtpLink {
             && sender.is_sending()
         {
             let packetizer = &mut self.packetizer;
+            let srtp = &mut media.srtp;
             self.pending_len = 0;
             self.transmits
                 .push(RtpPort::Rtp, to, |out| match sender.tick(packetizer, out) {
-                    Ok(DtmfTick::Packet(len)) => Some(len),
+                    Ok(DtmfTick::Packet(len)) => protect_rtp(srtp, out, len),
                     Ok(DtmfTick::Idle | DtmfTick::Pause) | Err(_) => None,
                 });
             if let Some(generation) = clear {
@@ -394,10 +422,12 @@ impl RtpLink {
             let pcm = &self.pending[start..start + packet_samples];
             start += packet_samples;
             let (encoder, packetizer) = (&mut media.encoder, &mut self.packetizer);
+            let srtp = &mut media.srtp;
             self.transmits.push(RtpPort::Rtp, to, |out| {
                 let mut payload = [0; PACKET_SAMPLES_MAX];
                 let bytes = encoder.encode(pcm, &mut payload).ok()?;
-                packetizer.packetize(&payload[..bytes], ticks, out).ok()
+                let len = packetizer.packetize(&payload[..bytes], ticks, out).ok()?;
+                protect_rtp(srtp, out, len)
             });
         }
         self.pending.copy_within(start..self.pending_len, 0);
@@ -496,6 +526,22 @@ impl PayloadDecoder {
             received_at,
         };
         core.heard_audio((native, self.payload.codec.pcm_rate()), run);
+    }
+}
+
+/// Protects an RTP packet if the leg is encrypted.
+fn protect_rtp(srtp: &mut Option<SrtpPair>, out: &mut [u8], len: usize) -> Option<usize> {
+    match srtp {
+        Some(pair) => pair.send.protect_rtp(out, len),
+        None => Some(len),
+    }
+}
+
+/// Protects an RTCP packet if the leg is encrypted.
+fn protect_rtcp(srtp: &mut Option<SrtpPair>, out: &mut [u8], len: usize) -> Option<usize> {
+    match srtp {
+        Some(pair) => pair.send.protect_rtcp(out, len),
+        None => Some(len),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::frame::{FRAME_RATE, FRAME_SAMPLES};
 use crate::jitter::{Concealer, JitterBuffer, JitterConfig};
 use crate::protocol::rtp::{RECEIVE_PAYLOADS_MAX, RtpMedia, RtpPayload};
 use crate::rtp::dtmf_event::{DtmfConfig, DtmfReceiver, DtmfSender};
+use crate::rtp::srtp::{SrtpReceiver, SrtpSender};
 
 /// Packet times we can send, in ms.
 const PTIMES: [u32; 5] = [10, 20, 30, 40, 60];
@@ -42,6 +43,14 @@ pub struct PreparedMedia {
     pub(crate) buffers: Vec<ClockBuffer>,
     pub(crate) key_receivers: Vec<KeyReceiver>,
     pub(crate) key_sender: Option<DtmfSender>,
+    pub(crate) srtp: Option<SrtpPair>,
+}
+
+/// Keys and counters of both directions.
+#[derive(Debug)]
+pub(crate) struct SrtpPair {
+    pub(crate) send: SrtpSender,
+    pub(crate) receive: SrtpReceiver,
 }
 
 /// Decodes one payload type up to [`FRAME_RATE`].
@@ -108,6 +117,10 @@ impl PreparedMedia {
             buffers,
             key_receivers,
             key_sender,
+            srtp: description.srtp.as_ref().map(|keys| SrtpPair {
+                send: SrtpSender::new(&keys.send),
+                receive: SrtpReceiver::new(&keys.receive),
+            }),
             description,
         })
     }
@@ -120,6 +133,17 @@ impl PreparedMedia {
             std::mem::swap(&mut self.down, &mut old.down);
             if self.description.send_events == old.description.send_events {
                 std::mem::swap(&mut self.key_sender, &mut old.key_sender);
+            }
+        }
+        // A key that goes on goes on with its counters: they must never run twice.
+        if let (Some(new), Some(before)) = (&mut self.srtp, &mut old.srtp)
+            && let (Some(keys), Some(were)) = (&self.description.srtp, &old.description.srtp)
+        {
+            if keys.send == were.send {
+                std::mem::swap(&mut new.send, &mut before.send);
+            }
+            if keys.receive == were.receive {
+                std::mem::swap(&mut new.receive, &mut before.receive);
             }
         }
         for new in &mut self.decoders {

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 
 use crate::protocol::rtp_media::PACKET_SAMPLES_MAX;
 use crate::rtp::packet::FIXED_HEADER_BYTES;
+use crate::rtp::srtp;
 
 /// Packets of one tick: two of audio when the peer wants 10 ms, one of RTCP, and one to spare.
 const PACKETS_MAX: usize = 4;
 /// Octets of the largest packet: 60 ms of an encoding with one octet per sample.
-pub(crate) const PACKET_BYTES_MAX: usize = FIXED_HEADER_BYTES + PACKET_SAMPLES_MAX;
+pub(crate) const PACKET_BYTES_MAX: usize =
+    FIXED_HEADER_BYTES + PACKET_SAMPLES_MAX + srtp::OVERHEAD_MAX;
 
 /// Which of a leg's two ports a packet belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

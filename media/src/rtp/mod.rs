@@ -10,6 +10,7 @@ pub mod packetizer;
 pub mod reception_stats;
 pub mod rtcp;
 pub mod sequence;
+pub mod srtp;
 pub mod timestamp;
 
 pub use packet::{PacketClass, RtpHeader, RtpPacket, classify};

@@ -70,6 +70,11 @@ impl RtpHeader {
     }
 }
 
+/// Octets of the header with CSRCs and extension; `None` if the packet is none or ends before.
+pub(crate) fn header_len(packet: &[u8]) -> Option<usize> {
+    parse_header(packet).ok().map(|(_, _, _, len)| len)
+}
+
 /// A header extension (RFC 3550 §5.3.1), uninterpreted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RtpExtension<'a> {

@@ -50,6 +50,7 @@ fn local_media(host: SocketAddr, direction: Direction, version: u64) -> LocalMed
         direction,
         session_id: 7,
         session_version: version,
+        srtp: None,
     }
 }
 

@@ -297,7 +297,11 @@ impl UserAgent {
     ///
     /// # Errors
     /// [`UserAgentError::Stopped`].
-    pub async fn configure_users(&self, realm: String, users: Users) -> Result<(), UserAgentError> {
+    pub async fn configure_users(
+        &self,
+        config: AuthenticatorConfig,
+        users: Users,
+    ) -> Result<(), UserAgentError> {
         let change = move |endpoint: &mut Endpoint, now: Instant| {
             endpoint.configure_users(now, config, users);
         };

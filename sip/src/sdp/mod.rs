@@ -1,10 +1,12 @@
 //! Session descriptions (RFC 4566) and the offer/answer model for one audio stream (RFC 3264).
 
+mod crypto;
 mod description;
 mod offer_answer;
 mod parse;
 mod write;
 
+pub use crypto::LocalSrtp;
 pub use description::{
     Attribute, Connection, Direction, MediaDescription, Origin, SessionDescription,
 };

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use media::codec::Codec;
+use media::rtp::srtp::SrtpKeys;
 
+use super::crypto::{self, LocalSrtp};
 use super::{Attribute, Connection, Direction, MediaDescription, Origin, SessionDescription};
 
 /// Payload type we give Opus in our offers.
@@ -50,6 +52,8 @@ pub struct LocalMedia {
     pub session_id: u64,
     /// `o=` version: plus one whenever our description changes.
     pub session_version: u64,
+    /// Encryption; `None` takes plain RTP only.
+    pub srtp: Option<LocalSrtp>,
 }
 
 /// A telephone-event format.
@@ -86,6 +90,8 @@ pub struct NegotiatedAudio {
     pub direction: Direction,
     /// Whether the peer can use Opus in-band error correction (RFC 7587 §6.1 `useinbandfec`).
     pub opus_inband_fec: bool,
+    /// Keys, if the stream is encrypted.
+    pub srtp: Option<SrtpKeys>,
 }
 
 /// Why no audio could be agreed on; answered with 488.
@@ -95,7 +101,7 @@ pub enum NegotiationError {
     /// No audio stream, or all refused.
     #[error("no audio stream")]
     NoAudio,
-    /// The transport profile is not RTP/AVP or RTP/AVPF.
+    /// The transport profile is none of RTP, or does not fit our wish for encryption.
     #[error("transport profile is not supported")]
     Profile,
     /// No common codec.
@@ -112,7 +118,13 @@ pub enum NegotiationError {
 /// The offer for our side: every codec we speak.
 #[must_use]
 pub fn offer(local: &LocalMedia) -> SessionDescription {
-    let mut stream = StreamWriter::new("RTP/AVP", local);
+    let encrypts = local.srtp.as_ref().filter(|srtp| srtp.required);
+    let profile = if encrypts.is_some() {
+        "RTP/SAVP"
+    } else {
+        "RTP/AVP"
+    };
+    let mut stream = StreamWriter::new(profile, local);
     let opus = local.codecs.contains(&Codec::Opus);
     for &codec in &local.codecs {
         let number = match codec {
@@ -135,6 +147,9 @@ pub fn offer(local: &LocalMedia) -> SessionDescription {
                 clock: 48_000,
             });
         }
+    }
+    if let Some(srtp) = encrypts {
+        stream.0.attributes.extend(srtp.offered());
     }
     let media = stream.finish(local, local.rtcp_mux, local.ptime_ms, local.direction);
     describe(local, vec![media])
@@ -192,6 +207,10 @@ pub fn accept_answer(
     if theirs.port == 0 {
         return Err(NegotiationError::NoAudio);
     }
+    let srtp = crypto::chosen(ours, theirs);
+    if is_secure(&ours.protocol) && srtp.is_none() {
+        return Err(NegotiationError::Profile);
+    }
     let (our_formats, their_formats) = (Formats::read(ours), Formats::read(theirs));
     let mut common = their_formats
         .codecs
@@ -224,6 +243,7 @@ pub fn accept_answer(
             .direction_of(ours)
             .and(answer.direction_of(theirs).reversed()),
         opus_inband_fec: inband_fec(theirs, send_payload_type),
+        srtp,
     })
 }
 
@@ -232,9 +252,17 @@ fn negotiate_stream(
     stream: &MediaDescription,
     local: &LocalMedia,
 ) -> Result<(MediaDescription, NegotiatedAudio), NegotiationError> {
-    if !matches!(stream.protocol.as_str(), "RTP/AVP" | "RTP/AVPF") {
+    // Some peers offer keys with the plain profile: best effort.
+    let encrypted = local.srtp.as_ref().and_then(|srtp| srtp.answer(stream));
+    let must_encrypt = local.srtp.as_ref().is_some_and(|srtp| srtp.required);
+    let is_known = match stream.protocol.as_str() {
+        "RTP/AVP" | "RTP/AVPF" => encrypted.is_some() || !must_encrypt,
+        profile => is_secure(profile) && encrypted.is_some(),
+    };
+    if !is_known {
         return Err(NegotiationError::Profile);
     }
+    let (crypto_line, srtp) = encrypted.unzip();
     let formats = Formats::read(stream);
     let chosen = match local.preference {
         CodecPreference::Ours => local
@@ -268,6 +296,7 @@ fn negotiate_stream(
     for &event in &events {
         writer.telephone_event(event);
     }
+    writer.0.attributes.extend(crypto_line);
     let media = writer.finish(local, rtcp_mux, ptime_ms, direction);
     let audio = NegotiatedAudio {
         codec,
@@ -281,8 +310,13 @@ fn negotiate_stream(
         ptime_ms,
         direction,
         opus_inband_fec: inband_fec(stream, number),
+        srtp,
     };
     Ok((media, audio))
+}
+
+fn is_secure(profile: &str) -> bool {
+    matches!(profile, "RTP/SAVP" | "RTP/SAVPF")
 }
 
 /// Payload types of a stream that we understand.

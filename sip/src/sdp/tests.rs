@@ -19,6 +19,7 @@ fn local(codecs: &[Codec]) -> LocalMedia {
         direction: Direction::SendRecv,
         session_id: 5,
         session_version: 1,
+        srtp: None,
     }
 }
 
@@ -302,4 +303,102 @@ fn both_sides_of_an_exchange_agree() {
         assert_eq!(audio.telephone_event_send[0].clock, codec.rtp_clock());
         assert_eq!(audio.rtcp_mux, theirs.rtcp_mux);
     }
+}
+
+fn srtp(required: bool) -> Option<LocalSrtp> {
+    let mut material = [0; 46];
+    for (byte, number) in material.iter_mut().zip(1..) {
+        *byte = number;
+    }
+    Some(LocalSrtp { required, material })
+}
+
+fn secured(lines: &str, profile: &str) -> SessionDescription {
+    let text = format!(
+        "v=0\r\no=- 1 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\n\
+         m=audio 4000 {profile} 0\r\n{lines}"
+    );
+    SessionDescription::parse(text.as_bytes()).unwrap()
+}
+
+const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+
+#[test]
+fn an_encrypted_offer_is_answered_with_its_tag_and_our_key() {
+    let lines = format!(
+        "a=crypto:1 F8_128_HMAC_SHA1_80 inline:{KEY}\r\n\
+         a=crypto:07 aes_cm_128_hmac_sha1_80 inline:{KEY}|2^20|1:4\r\n\
+         a=crypto:9 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^48\r\n"
+    );
+    for profile in ["RTP/SAVP", "RTP/AVP"] {
+        let mut us = local(&[Codec::Pcmu]);
+        us.srtp = srtp(false);
+        let (answer, audio) = negotiate(&secured(&lines, profile), &us).unwrap();
+        let keys = audio.srtp.unwrap();
+        assert_eq!(keys.receive.material().len(), 30);
+        let stream = &answer.media[0];
+        assert_eq!(stream.protocol, profile);
+        let ours = stream.attribute("crypto").unwrap();
+        assert!(
+            ours.starts_with("9 AES_CM_128_HMAC_SHA1_32 inline:AQIDBA"),
+            "{ours}"
+        );
+    }
+}
+
+#[test]
+fn both_sides_of_an_encrypted_call_have_each_others_keys() {
+    let mut caller = local(&[Codec::Pcmu]);
+    caller.srtp = srtp(true);
+    let mut callee = local(&[Codec::Pcmu]);
+    callee.srtp = srtp(false).map(|mut srtp| {
+        srtp.material[0] = 99;
+        srtp
+    });
+    let ours = offer(&caller);
+    assert_eq!(ours.media[0].protocol, "RTP/SAVP");
+    let (answer, theirs) = negotiate(&ours, &callee).unwrap();
+    let accepted = accept_answer(&ours, &answer).unwrap();
+    let (a, b) = (accepted.srtp.unwrap(), theirs.srtp.unwrap());
+    assert_eq!(a.send, b.receive);
+    assert_eq!(a.receive, b.send);
+    assert_ne!(a.send, a.receive);
+}
+
+#[test]
+fn encryption_policy_decides_what_is_refused() {
+    let plain = secured("", "RTP/AVP");
+    let short = secured(
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA\r\n",
+        "RTP/SAVP",
+    );
+    let weak = secured(
+        &format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTP\r\n"),
+        "RTP/SAVP",
+    );
+    let good = secured(
+        &format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n"),
+        "RTP/SAVP",
+    );
+    let outcome = |offer: &SessionDescription, wish| {
+        let mut us = local(&[Codec::Pcmu]);
+        us.srtp = wish;
+        negotiate(offer, &us).map(|(_, audio)| audio.srtp.is_some())
+    };
+    let refused = Err(NegotiationError::Profile);
+    assert_eq!(outcome(&plain, srtp(false)), Ok(false));
+    assert_eq!(outcome(&plain, srtp(true)), refused);
+    assert_eq!(outcome(&good, srtp(true)), Ok(true));
+    for offer in [&short, &weak] {
+        assert_eq!(outcome(offer, srtp(false)), refused);
+    }
+    assert_eq!(outcome(&good, None), refused);
+    let mut us = local(&[Codec::Pcmu]);
+    us.srtp = srtp(true);
+    let ours = offer(&us);
+    let unanswered = secured("", "RTP/SAVP");
+    assert_eq!(
+        accept_answer(&ours, &unanswered).unwrap_err(),
+        NegotiationError::Profile
+    );
 }

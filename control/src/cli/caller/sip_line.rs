@@ -67,6 +67,7 @@ pub async fn dial(call: SipCall) -> anyhow::Result<Line> {
         direction: Direction::SendRecv,
         session_id: rand::random::<u32>().into(),
         session_version: 1,
+        srtp: None,
     });
     let from = Uri::parse(&format!("sip:{}@{}", call.from, agent.local_addr()))
         .with_context(|| format!("{} cannot be a caller", call.from))?;
