@@ -4,9 +4,9 @@ mod support;
 
 use std::time::Duration;
 
+use control::cli::caller::CallReport;
 use fixtures::tone::rms_dbfs;
 use fixtures::wav::Wav;
-use control::cli::caller::CallReport
 use support::baresip::{CODECS, Phone, PhoneCodec, PhoneRecords};
 use support::conversation::{assert_good, caller};
 use support::server::{Server, free_tcp_port};
