@@ -32,7 +32,7 @@ use crate::housekeeping;
 use crate::numbers::trunks::TrunkDirectory;
 use crate::services::{AdminToken, Identity, Services};
 use crate::sip_line;
-use crate::sip_line::trunks::{TrunkRegistry, keep_trunks};
+use crate::sip_line::trunks::{TrunkRegistry, follow_directory, keep_trunks};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{install_tls_provider, metrics};
 
@@ -393,8 +393,9 @@ async fn bind_sip(
     // Empty until here: this is the only place that sets it.
     let _ = services.sip.set(agent);
     let accepting = sip_line::accept_calls(Arc::clone(services), incoming);
+    let directory = follow_directory(services.trunks.clone(), services.sip_trunks.clone());
     let calls = tokio::spawn(async move {
-        tokio::join!(accepting, keeper);
+        tokio::join!(accepting, keeper, directory);
     });
     Ok(Some((address, calls)))
 }

@@ -391,6 +391,11 @@ pub(crate) fn check(section: &SipSection, trunks: &[TrunkSection]) -> Result<(),
     let mut names = std::collections::BTreeSet::new();
     for trunk in trunks {
         check_trunk(section, trunk)?;
+        if trunk.name.starts_with(crate::sip_line::trunks::API_PREFIX) {
+            let message =
+                "names that begin with `api.` are those of trunks registered over the API";
+            return fault("trunks.name".into(), message.into());
+        }
         if !names.insert(&trunk.name) {
             let message = format!("`{}` is there twice", trunk.name);
             return fault("trunks.name".into(), message);

@@ -96,9 +96,8 @@ impl SipLine {
             DialogEvent::Info {
                 digit: Some(digit), ..
             } if !self.events_agreed => {
-                if !self.control.press(digit.key) {
-                    tracing::debug!("key press by info was dropped");
-                }
+                let taken = self.control.press(digit.key);
+                tracing::debug!(taken, "key press by info");
             }
             DialogEvent::Info { content_type, .. } => {
                 tracing::debug!(content_type, "info was ignored");

@@ -1,5 +1,6 @@
 //! Trunks: whose calls come in, where calls go out, and within which limits.
 
+mod directory;
 mod keeper;
 mod limits;
 mod matching;
@@ -8,6 +9,8 @@ mod preset;
 mod registry;
 mod trunk;
 
+pub(crate) use self::directory::PREFIX as API_PREFIX;
+pub use self::directory::follow_directory;
 pub(crate) use self::keeper::begin_registration;
 pub use self::keeper::keep_trunks;
 pub use self::limits::Place;

@@ -72,6 +72,15 @@ impl Trunk {
         Arc::ptr_eq(&self.settings, &other.settings)
     }
 
+    /// Whether it was made of these settings, secrets included.
+    pub(super) fn is_made_of(&self, settings: &TrunkSection) -> bool {
+        let own = &self.settings;
+        own.uris == settings.uris
+            && own.addresses == settings.addresses
+            && own.username == settings.username
+            && own.password == settings.password
+    }
+
     /// Its settings, the preset's among them.
     #[must_use]
     pub fn settings(&self) -> &TrunkSection {

@@ -102,7 +102,7 @@ impl Cipher {
     /// Counter mode: encrypts or decrypts in place.
     pub(super) fn apply(&self, ssrc: u32, index: u64, data: &mut [u8]) {
         if let Self::Counter { aes, salt, .. } = self {
-            counter_mode(&**aes, salt, ssrc, index, data);
+            counter_mode(aes, salt, ssrc, index, data);
         }
     }
 
