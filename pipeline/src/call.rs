@@ -202,7 +202,10 @@ pub struct TurnTimings {
     pub tts_ttfb: i64,
     /// t7-t6: first byte to first sample that is not silence.
     pub lead_silence: i64,
-    /// t8-t7: that sample to the wire.
+    /// t7 to the opening of the gate, for speech that was prepared before the turn was taken.
+    #[serde(default)]
+    pub gate_hold: i64,
+    /// From there to the wire (t8).
     pub out_queue: i64,
     /// t9-t8: wire to the caller's ear, estimated.
     pub carrier: i64,

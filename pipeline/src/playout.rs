@@ -374,6 +374,12 @@ impl Playout {
             .any(|s| s.playing.is_some() && !s.played)
     }
 
+    /// Whether any speech is at hand.
+    #[must_use]
+    pub fn has_sound(&self) -> bool {
+        self.segments.iter().any(|s| s.samples > 0)
+    }
+
     /// Whether every segment has been played.
     #[must_use]
     pub fn finished(&self) -> bool {

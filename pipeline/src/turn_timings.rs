@@ -21,8 +21,10 @@ pub struct TurnMarks {
     pub first_chunk: Option<Instant>,
     /// t6: first byte of speech.
     pub first_audio: Option<Instant>,
-    /// t7: the first sample that is not silence was queued.
+    /// t7: the first sample that is not silence was there.
     pub first_voice: Option<Instant>,
+    /// It was handed to the leg.
+    pub released: Option<Instant>,
     /// t8: that sample left.
     pub on_wire: Option<Instant>,
     /// Estimated way from the wire to the caller's ear.
@@ -48,6 +50,7 @@ impl TurnMarks {
             self.first_chunk,
             self.first_audio,
             self.first_voice,
+            self.released,
             Some(on_wire),
         ];
         for i in (0..marks.len() - 1).rev() {
@@ -66,10 +69,11 @@ impl TurnMarks {
             chunking: span(4),
             tts_ttfb: span(5),
             lead_silence: span(6),
-            out_queue: span(7),
+            gate_hold: span(7),
+            out_queue: span(8),
             carrier,
             // Summed from the same roundings: the identity is exact, not to a microsecond.
-            voice_to_voice: (0..8).map(span).sum::<i64>() + carrier,
+            voice_to_voice: (0..9).map(span).sum::<i64>() + carrier,
             stt_ttfs: self.transcript.map(|at| micros_between(first, at)),
         };
         debug_assert!(adds_up(&timings));
@@ -87,6 +91,7 @@ pub const fn adds_up(timings: &TurnTimings) -> bool {
         + timings.chunking
         + timings.tts_ttfb
         + timings.lead_silence
+        + timings.gate_hold
         + timings.out_queue
         + timings.carrier
         == timings.voice_to_voice

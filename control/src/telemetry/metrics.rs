@@ -237,6 +237,7 @@ fn turn_timings(timings: &TurnTimings) {
         ("chunking", timings.chunking),
         ("tts_ttfb", timings.tts_ttfb),
         ("lead_silence", timings.lead_silence),
+        ("gate_hold", timings.gate_hold),
         ("out_queue", timings.out_queue),
         ("carrier", timings.carrier),
         ("voice_to_voice", timings.voice_to_voice),

@@ -1,11 +1,13 @@
 //! The caller's turn while it is being spoken, and key presses.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::frame::SamplePosition;
 
 use super::history::Entry;
-use crate::stt::UtteranceId;
+use crate::stt::{RecognitionHints, UtteranceId};
+use crate::turn::lexicon::words;
 
 /// Where one utterance of a turn stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +54,8 @@ pub(super) struct CallerTurn {
     /// Speech in runs that have ended.
     pub(super) spoken: Duration,
     pub(super) pieces: Vec<Piece>,
+    /// When its text last changed.
+    pub(super) text_at: Option<Instant>,
     /// Time is up: it is over, pause or not.
     pub(super) forced: bool,
 }
@@ -68,6 +72,7 @@ impl CallerTurn {
             final_at: None,
             spoken: Duration::ZERO,
             pieces: Vec::new(),
+            text_at: None,
             forced: false,
         }
     }
@@ -111,6 +116,21 @@ pub(super) struct Provisional {
     pub(super) turn: CallerTurn,
     pub(super) text: String,
     pub(super) entry: Entry,
+}
+
+/// What an answer was asked for before the turn was taken.
+#[derive(Clone, Debug)]
+pub(super) struct Speculation {
+    /// The text, as [`spoken_form`] has it.
+    pub(super) text: String,
+    pub(super) entry: Entry,
+    /// What the answer expects next; in force once the turn is taken.
+    pub(super) expected: Option<Arc<RecognitionHints>>,
+}
+
+/// A text without what does not change its meaning: case and punctuation.
+pub(super) fn spoken_form(text: &str) -> String {
+    words(text).collect::<Vec<_>>().join(" ")
 }
 
 /// Keys pressed so far.

@@ -33,12 +33,31 @@ pub struct ConversationConfig {
     pub monologue_max: Duration,
     /// Wordless speech shorter than this is noise.
     pub noise_max: Duration,
+    /// Speech of which no words come within this is background, once the recogniser is known to
+    /// give partial texts.
+    pub wordless_max: Duration,
+    /// Speech that adds no words for this long has ended.
+    pub stalled_max: Duration,
+    /// Pause after which an answer may be prepared.
+    pub speculate_after: Duration,
+    /// The same when no text has come in the pause: the last word may still be on its way.
+    pub speculate_late: Duration,
+    /// Answers that may be prepared in vain in one turn; zero turns speculation off.
+    pub speculations_max: u32,
+    /// Turns longer than this are not speculated on.
+    pub speculate_speech_max: Duration,
+    /// Speech over the agent for which the agent holds its breath, until it is clear what it is.
+    pub hold_after: Duration,
+    /// Speech this much softer than the caller's usual level is not held for, in dB.
+    pub hold_softest: f32,
     /// Gain while the caller talks over the agent, in dB.
     pub duck_decibel: f32,
     /// Ramp of ducking and of its end.
     pub duck_ramp_ms: u32,
     /// Speech over the agent that takes the floor by its length alone.
     pub takeover_after: Duration,
+    /// Added to it where the recogniser tells words while they are said.
+    pub words_patience: Duration,
     /// The same while the caller has heard less than this of the agent: both began at once.
     pub both_began_within: Duration,
     /// Speech that takes the floor when both began at once.
@@ -105,9 +124,18 @@ impl Default for ConversationConfig {
             backstop: Duration::from_secs(5),
             monologue_max: Duration::from_secs(90),
             noise_max: Duration::from_millis(300),
+            wordless_max: Duration::from_millis(1500),
+            stalled_max: Duration::from_millis(1400),
+            speculate_after: Duration::from_millis(100),
+            speculate_late: Duration::from_millis(300),
+            speculations_max: 3,
+            speculate_speech_max: Duration::from_secs(10),
+            hold_after: Duration::from_millis(120),
+            hold_softest: -7.0,
             duck_decibel: -9.0,
             duck_ramp_ms: 20,
-            takeover_after: Duration::from_millis(500),
+            takeover_after: Duration::from_millis(640),
+            words_patience: Duration::from_millis(100),
             both_began_within: Duration::from_millis(300),
             takeover_when_both_began: Duration::from_millis(300),
             takeover_words: 2,

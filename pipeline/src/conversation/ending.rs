@@ -137,6 +137,7 @@ impl Conversation {
         if self.farewell_due.is_some() {
             return;
         }
+        self.drop_speculation();
         if self.answer.is_some() {
             if self
                 .answer
@@ -148,6 +149,7 @@ impl Conversation {
             self.record_present(None, now);
         }
         self.floor = Floor::Settled;
+        self.duck(0.0);
         self.commit_remains();
         self.farewell_due = Some(now + self.config.farewell_max);
         self.announce(text, Trigger::Notice, Then::HangUp(reason), now);
@@ -163,6 +165,7 @@ impl Conversation {
             due: now + self.config.close_max,
         };
         self.leg(LegCommand::Close);
+        self.drop_speculation();
         if let Some(mut answer) = self.answer.take() {
             self.drop_generation(&mut answer);
             self.answer = Some(answer);
@@ -196,6 +199,7 @@ impl Conversation {
             Phase::Ending { reason, .. } => reason,
             Phase::Waiting | Phase::Live => reason,
         };
+        self.drop_speculation();
         self.seal();
         self.record_present(heard, now);
         self.commit_remains();

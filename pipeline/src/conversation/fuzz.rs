@@ -114,7 +114,11 @@ fn random_call(random: &mut Random) -> Rig {
     let replies = (0..12)
         .map(|id| random_reply(random, id))
         .collect::<Vec<_>>();
-    let mut rig = Rig::new(Instant::now(), agent, caller, replies);
+    let mut rig = Rig::new(Instant::now(), agent.clone(), caller, replies);
+    if random.below(2) == 0 {
+        // With answers prepared ahead.
+        rig.conversation = Conversation::new(agent, ConversationConfig::default());
+    }
     let ms = |random: &mut Random, n| Duration::from_millis(random.below(n));
     rig.behaviour.final_after = ms(random, 900);
     rig.behaviour.partial_after =

@@ -35,6 +35,13 @@ impl History {
         }
     }
 
+    /// Replaces the text of one of the caller's messages.
+    pub(super) fn restate(&mut self, entry: Entry, said: String) {
+        if let Some(Message::User { text, .. }) = self.messages.get_mut(entry.0) {
+            *text = said;
+        }
+    }
+
     /// Takes back `entry` and everything behind it.
     pub(super) fn withdraw(&mut self, entry: Entry) {
         self.messages.truncate(entry.0);

@@ -16,8 +16,13 @@ use crate::stt::{AnswerKind, SttCommand};
 use crate::turn::lexicon::Utterance;
 use media::leg::{Heard, LegCommand};
 
+/// Gain that nobody hears, in dB.
+const SILENT_DECIBEL: f32 = -60.0;
+/// Pause of the caller after which a held breath is let go.
+const BREATH_PAUSE: Duration = Duration::from_millis(180);
+
 /// What is known of speech over the agent's own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Overlap {
     /// What the words so far amount to.
     pub words: Utterance,
@@ -31,6 +36,10 @@ pub struct Overlap {
     pub speaking: bool,
     /// How much of the agent had been heard at its onset.
     pub agent_heard: Duration,
+    /// How much louder it is than the caller usually, in dB, if that is known.
+    pub loudness: Option<f32>,
+    /// Whether words are known while they are being said.
+    pub gives_partials: bool,
 }
 
 /// The verdict on an overlap, once there is enough to go by.
@@ -38,7 +47,14 @@ pub struct Overlap {
 pub fn judge(overlap: &Overlap, config: &ConversationConfig) -> Option<OverlapVerdict> {
     use OverlapVerdict::{Backchannel, Noise, Takeover};
     let late = overlap.elapsed >= config.verdict_max;
-    let long = overlap.speech >= config.takeover_after
+    // Where words are known while they are said, acknowledgements get time to show: the agent is
+    // silent meanwhile.
+    let patience = if overlap.gives_partials {
+        config.words_patience
+    } else {
+        Duration::ZERO
+    };
+    let long = overlap.speech >= config.takeover_after + patience
         || overlap.agent_heard < config.both_began_within
             && overlap.speech >= config.takeover_when_both_began;
     match overlap.words {
@@ -49,12 +65,30 @@ pub fn judge(overlap: &Overlap, config: &ConversationConfig) -> Option<OverlapVe
         Utterance::Acknowledgement if overlap.speech >= config.acknowledgement_max => {
             Some(Takeover)
         }
-        Utterance::Nothing if long => Some(Takeover),
+        // What is too soft to be meant for the agent has to show words.
+        Utterance::Nothing
+            if long
+                && (!overlap.gives_partials
+                    || overlap.loudness.is_none_or(|db| db >= config.hold_softest)) =>
+        {
+            Some(Takeover)
+        }
         Utterance::Nothing if !overlap.speaking && (overlap.speech < config.noise_max || late) => {
             Some(Noise)
         }
         Utterance::Nothing | Utterance::Acknowledgement | Utterance::Words(_) => None,
     }
+}
+
+/// Whether the agent speaks on while it is not clear what the caller wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Breath {
+    /// It speaks.
+    Flowing,
+    /// It fades out.
+    Fading,
+    /// It is silent, at the place where it stopped.
+    Held,
 }
 
 /// Where an interruption stands.
@@ -127,8 +161,11 @@ impl Conversation {
             elapsed: Duration::from_millis(self.clock.ms_since(onset)),
             speaking,
             agent_heard,
+            loudness: self.foreground.loudness(),
+            gives_partials: self.stt.gives_partials,
         };
         let Some(verdict) = judge(&overlap, &self.config) else {
+            self.consider_breath(&overlap);
             return;
         };
         self.emit(CallEvent::Overlap {
@@ -140,6 +177,44 @@ impl Conversation {
             self.stop_speech(now);
         } else {
             self.keep_floor();
+        }
+    }
+
+    /// While speech over the agent goes on and may be a takeover, the agent falls silent where it
+    /// is; it goes on from there when the speech stops or turns out to acknowledge.
+    fn consider_breath(&mut self, overlap: &Overlap) {
+        let pausing = self.segmenter.pause() >= BREATH_PAUSE;
+        let soft = overlap
+            .loudness
+            .is_some_and(|db| db < self.config.hold_softest);
+        let hold = overlap.speaking
+            && !pausing
+            && !soft
+            && overlap.words != Utterance::Acknowledgement
+            && overlap.speech >= self.config.hold_after;
+        match (self.breath, hold) {
+            (Breath::Flowing, true) => {
+                // A frame fades out before the silence: no click.
+                self.breath = Breath::Fading;
+                self.gain = SILENT_DECIBEL;
+                self.leg(LegCommand::Gain {
+                    decibel: SILENT_DECIBEL,
+                    ramp_ms: self.config.duck_ramp_ms,
+                });
+            }
+            (Breath::Fading, true) => {
+                self.breath = Breath::Held;
+                self.leg(LegCommand::Hold(true));
+            }
+            (Breath::Fading | Breath::Held, false) => self.duck(self.config.duck_decibel),
+            (Breath::Flowing, false) | (Breath::Held, true) => {}
+        }
+    }
+
+    /// The agent speaks again from where it fell silent.
+    fn breathe(&mut self) {
+        if std::mem::replace(&mut self.breath, Breath::Flowing) == Breath::Held {
+            self.leg(LegCommand::Hold(false));
         }
     }
 
@@ -188,6 +263,7 @@ impl Conversation {
             Some(heard) => answer.playout.locate(heard),
             None => answer.playout.estimate(now),
         };
+        self.duck(0.0);
         self.floor = Floor::Held { upto, since: now };
         self.consider_floor(now);
     }
@@ -219,6 +295,11 @@ impl Conversation {
             return;
         };
         self.floor = Floor::Settled;
+        if self.segmenter.in_speech() {
+            self.foreground.refute();
+            self.segmenter
+                .overrule(self.config.resume_after, self.clock);
+        }
         self.drop_caller_turn();
         self.duck(0.0);
         let Some(answer) = &mut self.answer else {
@@ -237,10 +318,13 @@ impl Conversation {
         let Floor::Held { since, .. } = self.floor else {
             return None;
         };
+        let turn = self.caller.as_ref();
         if self.segmenter.in_speech() {
-            return None;
+            // Speech of which no words come does not keep the floor for ever.
+            let wordless = turn.is_some_and(|t| t.text_at.is_none());
+            return wordless.then(|| since + self.config.resume_after);
         }
-        let quiet = self.caller.as_ref().map_or(since, |t| t.end_at.max(since));
+        let quiet = turn.map_or(since, |t| t.end_at.max(since));
         Some(quiet + self.config.resume_after)
     }
 
@@ -357,7 +441,8 @@ impl Conversation {
         self.emit_agent_turn(answer, whole, upto, cut);
     }
 
-    fn duck(&mut self, decibel: f32) {
+    pub(super) fn duck(&mut self, decibel: f32) {
+        self.breathe();
         let ramp_ms = self.config.duck_ramp_ms;
         if self.gain != decibel {
             self.gain = decibel;
@@ -378,6 +463,8 @@ mod tests {
             elapsed: Duration::from_millis(elapsed),
             speaking,
             agent_heard: Duration::from_secs(3),
+            loudness: None,
+            gives_partials: false,
         }
     }
 
@@ -396,9 +483,9 @@ mod tests {
             verdict(overlap(Utterance::Words(2), 200, 200, true)),
             Some(Takeover)
         );
-        assert_eq!(verdict(overlap(Utterance::Nothing, 480, 480, true)), None);
+        assert_eq!(verdict(overlap(Utterance::Nothing, 620, 620, true)), None);
         assert_eq!(
-            verdict(overlap(Utterance::Nothing, 500, 500, true)),
+            verdict(overlap(Utterance::Nothing, 640, 640, true)),
             Some(Takeover)
         );
         let both = Overlap {

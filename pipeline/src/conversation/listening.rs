@@ -23,15 +23,27 @@ impl Conversation {
         self.remember(frame);
         self.clock = frame.end();
         self.frame_at = Some(now);
-        self.detector.hear(frame);
         let paused = self.segmenter.pause();
-        let edge = self.segmenter.frame(frame);
+        let agent_speaks = self.answer.as_ref().is_some_and(|a| a.has_floor());
+        let heard = Frame {
+            // Once it is the caller who speaks, the weak frames are the caller's too.
+            voice: self
+                .foreground
+                .voice(frame, agent_speaks && !self.segmenter.in_speech()),
+            ..*frame
+        };
+        self.detector.hear(&heard);
+        let edge = self.segmenter.frame(&heard);
         if self.keys.is_some() {
             // Keys outrank speech in the same turn.
             return;
         }
         match edge {
-            Some(SpeechEdge::Started { onset }) => self.speech_started(onset, paused, now),
+            Some(SpeechEdge::Started { onset }) => {
+                // An utterance that has not been finished in the pause goes on.
+                self.transcribe(frame);
+                self.speech_started(onset, paused, now);
+            }
             Some(SpeechEdge::Stopped { end }) => {
                 self.transcribe(frame);
                 self.speech_stopped(end, now);
@@ -46,15 +58,23 @@ impl Conversation {
     }
 
     fn speech_started(&mut self, onset: SamplePosition, paused: Duration, now: Instant) {
+        self.foreground.begin();
         match &mut self.caller {
             Some(turn) => {
                 turn.burst = onset;
                 turn.stop_at = None;
                 self.detector.resumed(paused);
             }
-            None => self.caller = Some(CallerTurn::new(onset, now)),
+            None => {
+                self.speculations = 0;
+                self.caller = Some(CallerTurn::new(onset, now));
+            }
         }
         self.open_utterance(onset);
+        if self.speculation.is_some() {
+            // Whether the answer at hand is still one is settled by the words.
+            return;
+        }
         let Some(answer) = &mut self.answer else {
             return;
         };
@@ -224,6 +244,11 @@ impl Conversation {
                     _ => return,
                 }
                 let text = turn.text();
+                if !text.is_empty() {
+                    turn.text_at = Some(now);
+                    self.stt.gives_partials = true;
+                    self.foreground.confirm();
+                }
                 self.emit(CallEvent::CallerPartial { text });
             }
             SttEvent::Final {
@@ -260,7 +285,12 @@ impl Conversation {
             }
             if piece.stage != Stage::Done {
                 piece.stage = Stage::Done;
+                let first = piece.text.is_empty() && !text.is_empty();
                 piece.text = text;
+                if first {
+                    turn.text_at = Some(now);
+                    self.foreground.confirm();
+                }
                 turn.final_at = Some(now);
                 self.stt.failures = 0;
             }
@@ -317,11 +347,43 @@ impl Conversation {
         over
     }
 
+    /// Speech without words is not the caller's: a television, another room, music. Speech that
+    /// adds no words any more has ended, though something else sounds on.
+    fn consider_words(&mut self, now: Instant) {
+        if !self.segmenter.in_speech() || !self.stt.gives_partials {
+            return;
+        }
+        let Some(turn) = &self.caller else { return };
+        let run = Duration::from_millis(self.clock.ms_since(turn.burst));
+        let silent = match turn.text_at {
+            None => run,
+            Some(at) => now.saturating_duration_since(at).min(run),
+        };
+        let has_words = turn.text_at.is_some();
+        if !has_words && silent >= self.config.wordless_max {
+            self.foreground.refute();
+            self.segmenter.overrule(silent, self.clock);
+            self.drop_caller_turn();
+            self.keep_floor();
+        } else if has_words && silent >= self.config.stalled_max {
+            self.foreground.refute();
+            self.segmenter.overrule(silent, self.clock);
+            let end = self.segmenter.end();
+            self.speech_stopped(end, now);
+            if let Some(turn) = &mut self.caller {
+                turn.end_at = now.checked_sub(silent).unwrap_or(now);
+            }
+            self.finish_utterance(now);
+        }
+    }
+
     /// Commits the caller's turn when it is over and the floor is free.
     pub(super) fn consider_turn(&mut self, now: Instant) {
         if self.phase != Phase::Live {
             return;
         }
+        self.consider_words(now);
+        self.consider_speculation(now);
         if self.keys.as_ref().is_some_and(|k| k.complete) {
             if self.answer.is_none() && self.floor == Floor::Settled {
                 self.commit_keys(now);
@@ -348,6 +410,9 @@ impl Conversation {
             // Words would have taken the floor: these do not.
             Floor::Held { .. } => return self.resume_speech(now),
             Floor::Disputed { .. } | Floor::Clearing { .. } => return,
+        }
+        if self.speculation.is_some() {
+            return self.commit_turn(now);
         }
         match &self.answer {
             None => self.commit_turn(now),
@@ -397,7 +462,7 @@ impl Conversation {
         let Some(answer) = &mut self.answer else {
             return;
         };
-        if !answer.gate_closed {
+        if !answer.gate_closed || self.speculation.is_some() {
             return;
         }
         if answer.has_floor() {
@@ -491,8 +556,10 @@ impl Conversation {
         };
         let text = turn.text();
         if text.is_empty() && turn.spoken < self.config.noise_max {
+            self.drop_speculation();
             return;
         }
+        let prepared = self.take_speculation(&text);
         let rule = self.patience(&turn).rule;
         self.emit(CallEvent::TurnTaken {
             end_ms: turn.end.as_ms(),
@@ -502,10 +569,16 @@ impl Conversation {
         self.seal();
         self.silences = 0;
         self.parked = None;
-        let entry = self.history.push(Message::User {
-            text: text.clone(),
-            dtmf: false,
-        });
+        let entry = match &prepared {
+            Some(prepared) => {
+                self.history.restate(prepared.entry, text.clone());
+                prepared.entry
+            }
+            None => self.history.push(Message::User {
+                text: text.clone(),
+                dtmf: false,
+            }),
+        };
         let marks = TurnMarks {
             speech_end: Some(turn.end_at),
             speech_stop: turn.stop_at,
@@ -515,7 +588,10 @@ impl Conversation {
             ..TurnMarks::default()
         };
         self.provisional = Some(Provisional { turn, text, entry });
-        self.answer_caller(marks, now);
+        match prepared {
+            Some(prepared) => self.open_prepared(prepared, marks),
+            None => self.answer_caller(marks, now),
+        }
     }
 
     /// From here on the committed turn can no longer be taken back.
@@ -540,6 +616,7 @@ impl Conversation {
     pub(super) fn key_pressed(&mut self, key: u8, position: SamplePosition, now: Instant) {
         let key = char::from(key);
         self.emit(CallEvent::Digit { key });
+        self.drop_speculation();
         if self.answer.as_ref().is_some_and(|a| a.is_final()) {
             return;
         }
@@ -600,6 +677,7 @@ impl Conversation {
 
     /// What the caller had said when the call ended.
     pub(super) fn commit_remains(&mut self) {
+        self.drop_speculation();
         self.seal();
         if let Some(turn) = self.caller.take().or_else(|| self.parked.take()) {
             let text = turn.text();

@@ -5,6 +5,7 @@ mod caller_turn;
 mod ending;
 mod listening;
 mod speaking;
+mod speculation;
 
 pub mod action;
 pub mod config;

@@ -87,14 +87,17 @@ impl Conversation {
             }
             LlmEvent::Expect(expected) => {
                 running.expectation_given = true;
-                self.expect(expected.0);
+                match &mut self.speculation {
+                    Some(speculation) => speculation.expected = Some(expected.0),
+                    None => self.expect(expected.0),
+                }
             }
             LlmEvent::Done { usage } => self.model_is_done(usage, now),
             LlmEvent::Fault(report) => self.model_failed(report.retryable, report.message, now),
         }
     }
 
-    fn expect(&mut self, hints: Arc<RecognitionHints>) {
+    pub(super) fn expect(&mut self, hints: Arc<RecognitionHints>) {
         self.hints = hints;
         self.stt_command(SttCommand::Hints(self.hints.clone()));
     }
@@ -125,13 +128,21 @@ impl Conversation {
             && self.hints.phrases.is_empty();
         if expects_nothing && !is_default {
             // What the last question expected no longer holds.
-            self.expect(Arc::default());
+            match &mut self.speculation {
+                Some(speculation) => speculation.expected = Some(Arc::default()),
+                None => self.expect(Arc::default()),
+            }
         }
     }
 
     /// The model's answer broke off, or never began.
     pub(super) fn model_failed(&mut self, retryable: bool, message: String, now: Instant) {
         self.fault("llm", message);
+        if self.speculation.is_some() {
+            // It is asked again when the turn is taken.
+            self.speculations = self.config.speculations_max;
+            return self.drop_speculation();
+        }
         let Some(answer) = &mut self.answer else {
             return;
         };
@@ -159,6 +170,7 @@ impl Conversation {
     pub(super) fn model_is_refused(&mut self, message: String, now: Instant) {
         self.model_refused = true;
         self.fault("llm", message);
+        self.drop_speculation();
         if self.answer.as_ref().is_some_and(|a| a.request.is_some()) {
             self.fail_call(now);
         }
@@ -179,6 +191,9 @@ impl Conversation {
                 running.begun |= !pcm.is_empty();
                 answer.marks.first_audio.get_or_insert(now);
                 answer.playout.audio(segment, pcm);
+                if answer.playout.has_sound() {
+                    answer.marks.first_voice.get_or_insert(now);
+                }
             }
             TtsEvent::Words(words) => answer.playout.words(segment, words),
             TtsEvent::Done => {
@@ -203,6 +218,10 @@ impl Conversation {
         if retryable && !job.retried && !job.begun {
             self.synthesize(job.segment, job.text, true, now);
             return;
+        }
+        if self.speculation.is_some() {
+            self.speculations = self.config.speculations_max;
+            return self.drop_speculation();
         }
         // Nothing can be said any more: what has sounded is played out, then the call ends.
         answer.playout.complete(job.segment);
@@ -338,7 +357,7 @@ impl Conversation {
             return;
         }
         while let Some(chunk) = answer.playout.next_chunk(generation) {
-            answer.marks.first_voice.get_or_insert(now);
+            answer.marks.released.get_or_insert(now);
             answer.playout_at = now;
             self.actions.push_back(Action::Leg(LegCommand::Play(chunk)));
         }

@@ -8,15 +8,16 @@ use media::leg::{Generation, LegCommand, LegEvent, LegStatistics, SegmentId};
 
 use super::action::Action;
 use super::answer::{Answer, ToolStage};
-use super::caller_turn::{CallerTurn, KeyEntry, Provisional, Stage};
+use super::caller_turn::{CallerTurn, KeyEntry, Provisional, Speculation, Stage};
 use super::config::ConversationConfig;
 use super::event::{Event, JobId, RequestId, SttSession, ToolRunId};
 use super::history::History;
-use super::interruption::Floor;
+use super::interruption::{Breath, Floor};
 use super::phrases::Phrases;
 use crate::call::{AgentProfile, CallEvent, CallOrder, EndReason};
 use crate::stt::{RecognitionHints, SttCommand, UtteranceId};
 use crate::turn::detector::TurnDetector;
+use crate::turn::foreground::Foreground;
 use crate::turn::lexicon::Lexicon;
 use crate::turn::silence::SilenceDetector;
 use crate::turn::speech_segmenter::SpeechSegmenter;
@@ -48,6 +49,8 @@ pub(super) struct Recogniser {
     pub(super) reopen_at: Option<Instant>,
     /// Running estimate of `Finish` to final text.
     pub(super) delay: Duration,
+    /// Partial texts have come in this call.
+    pub(super) gives_partials: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,6 +83,7 @@ pub struct Conversation {
     pub(super) phase: Phase,
     pub(super) started_at: Option<Instant>,
 
+    pub(super) foreground: Foreground,
     pub(super) segmenter: SpeechSegmenter,
     pub(super) detector: Box<dyn TurnDetector>,
     /// The latest frames, for pre-roll and replay.
@@ -95,10 +99,15 @@ pub struct Conversation {
     /// An acknowledgement that becomes an answer if the agent ends soon.
     pub(super) parked: Option<CallerTurn>,
     pub(super) provisional: Option<Provisional>,
+    /// The answer at hand was asked for before the turn was taken.
+    pub(super) speculation: Option<Speculation>,
+    /// Answers prepared in vain in this turn.
+    pub(super) speculations: u32,
     pub(super) keys: Option<KeyEntry>,
 
     pub(super) answer: Option<Answer>,
     pub(super) floor: Floor,
+    pub(super) breath: Breath,
     pub(super) gain: f32,
     pub(super) generation: Generation,
     pub(super) history: History,
@@ -140,6 +149,7 @@ impl Conversation {
             actions: VecDeque::new(),
             phase: Phase::Waiting,
             started_at: None,
+            foreground: Foreground::default(),
             segmenter: SpeechSegmenter::new(config.segmenter),
             detector,
             recent: VecDeque::new(),
@@ -152,14 +162,18 @@ impl Conversation {
                 failures: 0,
                 reopen_at: None,
                 delay: Duration::from_millis(200),
+                gives_partials: false,
             },
             hints: Arc::default(),
             caller: None,
             parked: None,
             provisional: None,
+            speculation: None,
+            speculations: 0,
             keys: None,
             answer: None,
             floor: Floor::Settled,
+            breath: Breath::Flowing,
             gain: 0.0,
             generation: Generation(0),
             history: History::default(),
@@ -226,6 +240,7 @@ impl Conversation {
         }
         match &self.answer {
             None => "listening",
+            Some(_) if self.speculation.is_some() => "listening",
             Some(answer) if answer.has_floor() => "speaking",
             Some(answer) if answer.awaits_tools() => "tool",
             Some(_) => "thinking",

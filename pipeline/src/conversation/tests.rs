@@ -68,7 +68,7 @@ fn a_turn_is_heard_answered_and_timed() {
     assert_eq!(timings.vad_lag, 200_000);
     assert_eq!(
         timings.vad_lag + timings.endpoint_wait,
-        600_000,
+        540_000,
         "one owner of the wait"
     );
     assert!(
@@ -116,7 +116,7 @@ fn the_recogniser_gets_pre_roll_and_every_frame_once() {
 fn a_caller_who_goes_on_before_the_answer_is_audible_makes_one_turn() {
     let mut rig = call(
         agent(),
-        &[(500, 1500, "I need a taxi"), (2180, 3200, "to the airport")],
+        &[(500, 1500, "I need a taxi"), (2140, 3200, "to the airport")],
         vec![Reply::say("Where to?"), Reply::say("It comes soon.")],
     );
     rig.run_until(7000);
@@ -161,9 +161,11 @@ fn an_interruption_goes_in_order_and_leaves_only_what_was_heard() {
         names,
         [
             "duck",
+            // Fading out, the breath is held.
+            "duck",
             "clear",
-            "agent turn",
             "gain back",
+            "agent turn",
             "respond",
             "caller turn",
             "agent turn"

@@ -326,8 +326,13 @@ impl Watcher<'_> {
     /// For every answer that was cut and told to the model: what was told against what was heard.
     fn cuts(&self) -> Vec<CutSeen> {
         let mut seen = Vec::new();
-        for cut in &self.rig.cuts {
+        for (at, cut) in self.rig.cuts.iter().enumerate() {
             let Some(heard) = cut.heard else { continue };
+            let next_cut = self
+                .rig
+                .cuts
+                .get(at + 1)
+                .map_or(u64::MAX, |next| next.at_ms);
             let Some((_, index, base)) =
                 self.rig.played.iter().find(|(id, ..)| *id == heard.segment)
             else {
@@ -341,7 +346,8 @@ impl Watcher<'_> {
                 .actions
                 .iter()
                 .find_map(|(ms, action)| match action {
-                    Action::Respond { history, .. } if *ms >= cut.at_ms => {
+                    // What was resumed and cut again is told of the last cut alone.
+                    Action::Respond { history, .. } if (cut.at_ms..next_cut).contains(ms) => {
                         history.iter().rev().find_map(|m| match m {
                             Message::Assistant { text, interrupted } if *interrupted => {
                                 Some(text.split_whitespace().count())
@@ -387,8 +393,24 @@ impl Watcher<'_> {
         if energy / (window as f64) < 1e5 {
             return None;
         }
-        let end = (at_ms.saturating_sub(DOWNLINK_MS) * u64::from(LINE_RATE) / 1000) as usize;
+        // A held breath ended what was heard before the queue was cleared.
+        let held = self
+            .rig
+            .actions
+            .iter()
+            .rev()
+            .find_map(|(ms, action)| match action {
+                Action::Leg(LegCommand::Hold(held)) if *ms < at_ms => Some((*ms, *held)),
+                _ => None,
+            });
+        let end_ms = at_ms.saturating_sub(DOWNLINK_MS);
+        let end_ms = match held {
+            Some((ms, true)) => end_ms.min(ms),
+            _ => end_ms,
+        };
+        let end = (end_ms * u64::from(LINE_RATE) / 1000) as usize;
         let slack = LINE_RATE as usize / 25;
+        // The last frame before a held breath fades out; the one before it is compared.
         let best = (end.saturating_sub(slack)..end + slack)
             .filter_map(|end| {
                 let sent = self.rig.sent.get(end.checked_sub(window)?..end)?;

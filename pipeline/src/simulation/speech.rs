@@ -119,10 +119,10 @@ impl Speech {
     }
 }
 
-/// Speech cut in the middle of a breath does not click.
+/// Nobody stops within a millisecond: the voice dies away over the last 60 ms before a pause.
 fn fade_end(pcm: &mut [i16]) {
     let len = pcm.len();
-    let ramp = (LINE_RATE as usize / 100).min(len);
+    let ramp = (LINE_RATE as usize * 60 / 1000).min(len);
     for (i, sample) in pcm[len - ramp..].iter_mut().enumerate() {
         *sample = (i32::from(*sample) * (ramp - i) as i32 / ramp as i32) as i16;
     }

@@ -118,6 +118,8 @@ pub struct World {
     last_busy_tick: usize,
     stt_session: SttSession,
     listening: Option<Listening>,
+    /// When the last partial text arrives.
+    partial_at: Instant,
     /// The model was asked, in ms.
     pub asked: Vec<u64>,
     committed_at: Option<u64>,
@@ -197,6 +199,7 @@ impl World {
             last_busy_tick: 0,
             stt_session: SttSession::default(),
             listening: None,
+            partial_at: origin,
             asked: Vec::new(),
             committed_at: None,
             cuts: Vec::new(),
@@ -419,7 +422,10 @@ impl World {
                 if text != listening.told {
                     listening.told.clone_from(&text);
                     let utterance = listening.id;
-                    let after = PARTIAL.draw(&mut self.random);
+                    // Partial texts come in order.
+                    let at = (now + PARTIAL.draw(&mut self.random)).max(self.partial_at);
+                    self.partial_at = at;
+                    let after = at.saturating_duration_since(now);
                     let event = SttEvent::Partial { utterance, text };
                     plan.push((after, Event::Stt { session, event }));
                 }

@@ -165,7 +165,13 @@ impl Rig<Scripted> {
             session: SttSession::default(),
             utterance: None,
         };
-        let conversation = Conversation::new(agent, ConversationConfig::default());
+        // Scripted replies come one after another: none is to be used up by an answer that is
+        // prepared in vain.
+        let config = ConversationConfig {
+            speculations_max: 0,
+            ..ConversationConfig::default()
+        };
+        let conversation = Conversation::new(agent, config);
         Self::around(origin, conversation, around)
     }
 

@@ -141,6 +141,12 @@ impl Lexicon {
         }
     }
 
+    /// Whether the lists are the English ones.
+    #[must_use]
+    pub fn is_english(&self) -> bool {
+        std::ptr::eq(self.stops, ENGLISH.stops)
+    }
+
     /// What `text`, said over the agent's speech, amounts to. `opening` while the agent's first
     /// sentence is under way: there a greeting only acknowledges.
     #[must_use]

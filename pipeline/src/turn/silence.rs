@@ -1,10 +1,15 @@
-//! End of turn by silence, with a wait that depends on the question asked and the text so far.
+//! End of turn by silence, with a wait that depends on the question asked, the text so far, the
+//! melody of the voice and the caller's habits.
 
 use std::time::Duration;
 
+use media::frame::Frame;
+
 use crate::stt::AnswerKind;
+use crate::turn::completeness::{self, Completeness};
 use crate::turn::detector::{Patience, Pause, PauseRule, TurnDetector};
 use crate::turn::lexicon::Lexicon;
+use crate::turn::prosody::{Ending, Prosody};
 
 /// Waits in force, counted from the last speech sample.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -38,10 +43,10 @@ impl Default for PausePolicy {
             open: Duration::from_millis(600),
             yes_no: Duration::from_millis(300),
             choice: Duration::from_millis(500),
-            digits: Duration::from_millis(1200),
+            digits: Duration::from_millis(1400),
             quantity: Duration::from_millis(700),
-            complete_percent: 60,
-            unfinished_percent: 220,
+            complete_percent: 45,
+            unfinished_percent: 300,
             min: Duration::from_millis(240),
             max: Duration::from_millis(2500),
             patience_percent: 100,
@@ -63,18 +68,59 @@ impl PausePolicy {
     }
 }
 
-/// Judges pauses by their length and the text alone.
-#[derive(Clone, Copy, Debug)]
+/// Judges pauses by their length, the text, the melody and the caller's earlier pauses.
+#[derive(Clone, Debug)]
 pub struct SilenceDetector {
     policy: PausePolicy,
     lexicon: Lexicon,
+    prosody: Prosody,
+    /// Running mean of the caller's pauses inside turns, in seconds.
+    pauses: Option<f32>,
 }
+
+/// Log odds that a turn is over, by the text alone.
+const fn text_odds(text: Completeness) -> f32 {
+    match text {
+        Completeness::Ended => 2.0,
+        Completeness::Whole => 0.9,
+        // Nothing is known of it: the base wait.
+        Completeness::Unknown => 0.8,
+        Completeness::Thin => -0.4,
+        Completeness::Open => -1.7,
+    }
+}
+
+/// What the melody adds to the log odds: logistic regression over pauses of simulated callers
+/// (`docs/turn-taking.md`, "How the detector was tuned").
+fn melody_odds(ending: &Ending) -> f32 {
+    let height = ending.height.clamp(-3.0, 3.0);
+    let slope = ending.slope.clamp(-6.0, 6.0) / 3.0;
+    let decay = ending.decay.clamp(-20.0, 5.0) / 5.0;
+    let stretch = ending.stretch.min(600.0) / 300.0;
+    let above = ending.above_lowest.clamp(-6.0, 12.0) / 4.0;
+    -1.25 - 1.85 * height + 1.09 * slope - 0.82 * decay - 0.29 * stretch + 0.17 * above
+}
+
+/// Weight of the latest pause in the running mean.
+const PAUSE_WEIGHT: f32 = 0.3;
+/// Log odds from which the wait is the shortest, and up to which it is the longest.
+const ODDS_SURE: f32 = 1.5;
+const ODDS_OPEN: f32 = -2.0;
+/// Probability from which a frame is speech.
+const VOICED: f32 = 0.35;
+/// A caller whose pauses inside turns are this long on average gets the shipped waits, in s.
+const USUAL_PAUSE: f32 = 0.5;
 
 impl SilenceDetector {
     /// A detector for a language.
     #[must_use]
-    pub const fn new(policy: PausePolicy, lexicon: Lexicon) -> Self {
-        Self { policy, lexicon }
+    pub fn new(policy: PausePolicy, lexicon: Lexicon) -> Self {
+        Self {
+            policy,
+            lexicon,
+            prosody: Prosody::default(),
+            pauses: None,
+        }
     }
 
     fn rule(&self, pause: &Pause<'_>) -> PauseRule {
@@ -83,22 +129,63 @@ impl SilenceDetector {
             // Anything may follow a digit or a letter; a word list cannot tell.
             AnswerKind::Digits | AnswerKind::Spelling => PauseRule::Neutral,
             AnswerKind::YesNo if self.lexicon.is_yes_or_no(text) => PauseRule::Complete,
-            _ if self.lexicon.breaks_off(text) => PauseRule::Unfinished,
-            _ if text.ends_with(['.', '!', '?', '।', '。']) => PauseRule::Complete,
-            _ => PauseRule::Neutral,
+            _ => match completeness::judge(text, &self.lexicon) {
+                Completeness::Ended => PauseRule::Complete,
+                Completeness::Open => PauseRule::Unfinished,
+                Completeness::Whole | Completeness::Thin | Completeness::Unknown => {
+                    PauseRule::Neutral
+                }
+            },
         }
+    }
+
+    /// Share of the base wait by how likely the turn is over, in percent.
+    fn percent(&self, pause: &Pause<'_>, rule: PauseRule) -> u32 {
+        let policy = &self.policy;
+        if matches!(pause.kind, AnswerKind::Digits | AnswerKind::Spelling) {
+            return 100 * 100 / self.habit().min(100);
+        }
+        if rule == PauseRule::Complete {
+            return policy.complete_percent;
+        }
+        let text = match completeness::judge(pause.text, &self.lexicon) {
+            // An answer to a narrow question needs no verb.
+            Completeness::Thin if pause.kind != AnswerKind::Open => Completeness::Whole,
+            text => text,
+        };
+        let melody = self.prosody.ending().map_or(0.0, |e| melody_odds(&e));
+        let odds = text_odds(text) + melody;
+        // From the longest wait at odds against the end to the shortest at odds for it.
+        let (long, short) = (
+            policy.unfinished_percent as f32,
+            policy.complete_percent as f32,
+        );
+        let share = ((ODDS_SURE - odds) / (ODDS_SURE - ODDS_OPEN)).clamp(0.0, 1.0);
+        (short + (long - short) * share) as u32
+    }
+
+    /// The wait grows and shrinks with the caller's pauses, by a quarter at most.
+    fn habit(&self) -> u32 {
+        let pause = self.pauses.unwrap_or(USUAL_PAUSE);
+        (75.0 + 25.0 * pause / USUAL_PAUSE).clamp(80.0, 125.0) as u32
     }
 }
 
 impl TurnDetector for SilenceDetector {
+    fn hear(&mut self, frame: &Frame) {
+        self.prosody.hear(frame, frame.voice >= VOICED);
+    }
+
+    fn resumed(&mut self, pause: Duration) {
+        let pause = pause.as_secs_f32();
+        let known = self.pauses.get_or_insert(USUAL_PAUSE);
+        *known += PAUSE_WEIGHT * (pause - *known);
+    }
+
     fn patience(&mut self, pause: &Pause<'_>) -> Patience {
         let rule = self.rule(pause);
         let base = self.policy.base(pause.kind);
-        let percent = match rule {
-            PauseRule::Complete => self.policy.complete_percent,
-            PauseRule::Neutral => 100,
-            PauseRule::Unfinished => self.policy.unfinished_percent,
-        };
+        let percent = self.percent(pause, rule) * self.habit() / 100;
         let wait = (base * percent / 100).clamp(self.policy.min, self.policy.max)
             * self.policy.patience_percent
             / 100;
@@ -143,29 +230,29 @@ mod tests {
     #[test]
     fn the_wait_follows_the_question_and_the_text() {
         let ms = |kind, text| patience(kind, text, 0).wait.as_millis();
-        assert_eq!(ms(AnswerKind::Open, "book a table"), 600);
-        assert_eq!(ms(AnswerKind::Open, "book a table."), 360);
-        assert_eq!(ms(AnswerKind::Open, "I would like to"), 1320);
-        assert_eq!(ms(AnswerKind::YesNo, ""), 300);
+        assert_eq!(ms(AnswerKind::Open, "book a table"), 528);
+        assert_eq!(ms(AnswerKind::Open, "book a table."), 270);
+        assert_eq!(ms(AnswerKind::Open, "I would like to"), 1668);
+        assert_eq!(ms(AnswerKind::YesNo, ""), 288);
         assert_eq!(ms(AnswerKind::YesNo, "yes"), 240);
-        assert_eq!(ms(AnswerKind::Digits, "five five five"), 1200);
-        assert_eq!(ms(AnswerKind::Spelling, "a"), 1200);
-        assert_eq!(ms(AnswerKind::Date, "the third of may"), 700);
+        assert_eq!(ms(AnswerKind::Digits, "five five five"), 1400);
+        assert_eq!(ms(AnswerKind::Spelling, "a"), 1400);
+        assert_eq!(ms(AnswerKind::Date, "the third of may"), 616);
     }
 
     #[test]
     fn finishing_early_hides_the_recognisers_delay_but_never_splits_numbers() {
         assert_eq!(
             patience(AnswerKind::Open, "book a table", 200).finish_after,
-            Duration::from_millis(400)
+            Duration::from_millis(328)
         );
         assert_eq!(
             patience(AnswerKind::Open, "book a table", 2000).finish_after,
-            Duration::from_millis(300)
+            Duration::from_millis(264)
         );
         assert_eq!(
             patience(AnswerKind::Digits, "five", 200).finish_after,
-            Duration::from_millis(1200)
+            Duration::from_millis(1400)
         );
         let broken = patience(AnswerKind::Open, "and", 200);
         assert_eq!(broken.finish_after, broken.wait);

@@ -134,6 +134,18 @@ impl SpeechSegmenter {
         self.pause_ms = 0;
     }
 
+    /// What has passed for speech in the last `pause` was none; nothing is reported.
+    pub fn overrule(&mut self, pause: Duration, now: SamplePosition) {
+        self.in_speech = false;
+        self.candidate_total = 0;
+        self.candidate_voiced = 0;
+        self.pause_ms = u32::try_from(pause.as_millis()).unwrap_or(u32::MAX);
+        self.end = SamplePosition(
+            now.0
+                .saturating_sub(SamplePosition::from_ms(u64::from(self.pause_ms)).0),
+        );
+    }
+
     /// Whether speech has begun and its end has not been reported.
     #[must_use]
     pub const fn in_speech(&self) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Spans of a turn in the order in which they happen, with the words shown for them.
-const SPANS: [(&str, &str); 9] = [
+const SPANS: [(&str, &str); 10] = [
     ("vad_lag", "speech end noticed"),
     ("endpoint_wait", "turn decided"),
     ("dispatch", "request sent"),
@@ -14,6 +14,7 @@ const SPANS: [(&str, &str); 9] = [
     ("chunking", "first clause"),
     ("tts_ttfb", "first speech"),
     ("lead_silence", "silence skipped"),
+    ("gate_hold", "held until the turn was sure"),
     ("out_queue", "on the wire"),
     ("carrier", "at the ear"),
 ];
