@@ -59,7 +59,8 @@ fn put_into_force(
 /// if that is one and no name, are its own.
 fn settings(name: &str, row: &Row, password: Option<Secret>) -> Option<TrunkSection> {
     let address = row.sip_address.trim();
-    let uri = if address.to_ascii_lowercase().starts_with("sip") {
+    let lower = address.to_ascii_lowercase();
+    let uri = if lower.starts_with("sip:") || lower.starts_with("sips:") {
         address.to_owned()
     } else {
         format!("sip:{address}")
