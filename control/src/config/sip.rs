@@ -153,7 +153,7 @@ pub struct GuardSection {
 impl Default for GuardSection {
     fn default() -> Self {
         Self {
-            invites_per_second: 20.0,
+            invites_per_second: 200.0,
             registers_per_second: 5.0,
             others_per_second: 10.0,
             ban: Duration::from_secs(600),

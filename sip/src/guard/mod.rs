@@ -80,7 +80,7 @@ impl Default for GuardConfig {
             trusted: Vec::new(),
             denied: Vec::new(),
             strangers: Strangers::Serve,
-            invites: Rate::new(20.0, 100.0),
+            invites: Rate::new(200.0, 1_000.0),
             registers: Rate::new(5.0, 20.0),
             others: Rate::new(10.0, 50.0),
             scanners: SCANNERS.iter().map(|&mark| mark.to_owned()).collect(),
