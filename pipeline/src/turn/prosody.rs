@@ -107,7 +107,7 @@ impl Prosody {
     pub fn ending(&self) -> Option<Ending> {
         let run: Vec<&Heard> = self.recent.iter().filter(|h| h.speech).collect();
         let pitches: Vec<f32> = run.iter().filter_map(|h| h.pitch).collect();
-        if pitches.len() < 8 || self.voiced < 20 {
+        if pitches.len() <= 8 || self.voiced < 20 {
             return None;
         }
         let last = median(&pitches[pitches.len() - 4..]);
