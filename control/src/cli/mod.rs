@@ -19,7 +19,11 @@ use crate::config::Config;
 
 /// An open, self-hosted engine that puts AI voice agents on the phone.
 #[derive(Debug, Parser)]
-#[command(name = "samvad", version, about)]
+#[command(
+    name = "samvad",
+    version,
+    about = "AI voice agents on the phone and on the web, on a machine of yours"
+)]
 pub struct Cli {
     /// Configuration file [default: ./samvad.toml if there is one, else built-in defaults]
     #[arg(long, global = true, value_name = "FILE")]
@@ -37,7 +41,7 @@ pub struct Cli {
 pub enum Command {
     /// Answer calls until told to stop
     Serve,
-    /// Call an agent over SIP, as a caller would
+    /// Call an agent over SIP, Twilio or Exotel, as a caller would
     Call(Box<call::CallArgs>),
     /// Show the published routes that are served, or compare them with a list
     Routes(routes::RoutesArgs),
