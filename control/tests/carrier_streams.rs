@@ -234,13 +234,24 @@ async fn streams_that_do_not_begin_properly_are_closed_with_the_fitting_code() {
         (Message::Text(linear.into()), 1003),
         (Message::Text(twilio_media(1).to_string().into()), 1008),
         (Message::Text("x".repeat(100_000).into()), 1009),
-        (Message::Text("x".repeat(1_000_000).into()), 1009),
     ] {
         let mut socket = open(&server, TWILIO).await;
         let size = message.len();
         socket.send(message).await.expect("sent");
         assert_eq!(close_code(&mut socket).await, code, "{size} bytes");
     }
+    // Beyond what is read at all the server hangs up on the first bytes; the reset may overtake
+    // its close frame while the rest is still being sent.
+    let mut socket = open(&server, TWILIO).await;
+    let sent = socket
+        .send(Message::Text("x".repeat(1_000_000).into()))
+        .await;
+    match timeout(WAIT_MAX, socket.next()).await.expect("an end") {
+        Some(Ok(Message::Close(Some(frame)))) => assert_eq!(u16::from(frame.code), 1009),
+        Some(Ok(other)) => panic!("answered: {other:?}"),
+        Some(Err(_)) | None => {}
+    }
+    drop(sent);
     assert_eq!(server.get("/v1/calls").await["calls"], json!([]));
     let unknown = connect_async(server.socket_url("/carriers/twilio/nobody/stream")).await;
     let Err(Error::Http(reply)) = unknown else {
