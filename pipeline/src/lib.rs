@@ -3,6 +3,7 @@
 pub mod call;
 pub mod call_session;
 pub mod conversation;
+pub mod guarded_http;
 pub mod llm;
 #[cfg(any(feature = "stt-pocketsphinx", feature = "tts-flite"))]
 pub mod local;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use pipeline::call::AgentProfile;
-use pipeline::llm::address_guard::AddressGuard;
+use pipeline::guarded_http::AddressGuard;
 use pipeline::llm::fallback::FallbackModel;
 use pipeline::llm::record_tools::{RECORD_TOOLS, RecordTools};
 use pipeline::llm::records::RecordStore;

@@ -1,6 +1,5 @@
 //! What answers: language models and workflows, behind one provider-neutral trait.
 
-pub mod address_guard;
 pub mod engine_tools;
 pub mod fallback;
 pub mod record_tools;

@@ -5,20 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode, redirect};
+use reqwest::{Method, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::llm::address_guard::AddressGuard;
+use crate::guarded_http::{AddressGuard, Answer, GuardedClient, Limits, RequestError};
 use crate::llm::{ToolCall, ToolDefinition, ToolRunner};
 use crate::provider_error::ProviderError;
 use crate::secret::Secret;
 
-/// Longest time to a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Most of an error's body that is told.
+const ERROR_CHARS_MAX: usize = 300;
 
 /// A tool that is one HTTP request. Placeholders `{name}` stand for an argument or, failing that,
 /// a call variable; header values may also hold `{secret:NAME}`.
@@ -51,6 +50,13 @@ pub struct HttpTool {
     /// Longest answer.
     #[serde(default = "default_response_bytes_max")]
     pub response_bytes_max: usize,
+    /// Redirects followed, each checked like the address itself.
+    #[serde(default)]
+    pub redirects_max: usize,
+    /// Whether arguments that no placeholder of the address names become parameters of its query,
+    /// for methods without a body.
+    #[serde(default)]
+    pub arguments_in_query: bool,
 }
 
 impl HttpTool {
@@ -86,9 +92,8 @@ const fn default_response_bytes_max() -> usize {
 #[derive(Debug)]
 pub struct HttpToolRunner {
     tools: BTreeMap<String, CheckedTool>,
-    guard: AddressGuard,
     secrets: BTreeMap<String, Secret>,
-    client: reqwest::Client,
+    client: GuardedClient,
 }
 
 #[derive(Debug)]
@@ -108,13 +113,20 @@ impl HttpToolRunner {
         guard: AddressGuard,
         secrets: BTreeMap<String, Secret>,
     ) -> Result<Self, ProviderError> {
-        let client = reqwest::Client::builder()
-            .dns_resolver(guard.resolver())
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
+        let client = GuardedClient::new(guard)
             .map_err(|error| ProviderError::Unavailable(error.to_string()))?;
+        Self::over(client, tools, secrets)
+    }
+
+    /// The same over a client that others use too.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn over(
+        client: GuardedClient,
+        tools: Vec<HttpTool>,
+        secrets: BTreeMap<String, Secret>,
+    ) -> Result<Self, ProviderError> {
         let mut checked = BTreeMap::new();
         for tool in tools {
             let entry = check_tool(tool, &secrets)?;
@@ -122,7 +134,6 @@ impl HttpToolRunner {
         }
         Ok(Self {
             tools: checked,
-            guard,
             secrets,
             client,
         })
@@ -142,21 +153,52 @@ impl HttpToolRunner {
             .collect()
     }
 
-    fn request(
+    /// The request that a call makes, for showing or sending.
+    ///
+    /// # Errors
+    /// [`ProviderError::Rejected`] when the tool is unknown, something is missing, or the address
+    /// may not be asked.
+    pub fn request(
         &self,
-        entry: &CheckedTool,
         call: &ToolCall,
         variables: &BTreeMap<String, String>,
-    ) -> Result<reqwest::Request, ProviderError> {
+    ) -> Result<Request, ProviderError> {
+        let entry = self.find(&call.name)?;
         let tool = &entry.tool;
         let lookup = |name: &str| lookup(name, &call.arguments, variables);
-        let url = fill(&tool.url, |name| lookup(name).map(|text| encode(&text)))?;
-        let url = Url::parse(&url)
+        let mut used = Vec::new();
+        let url = fill(&tool.url, |name| {
+            used.push(name.to_owned());
+            lookup(name).map(|text| encode(&text))
+        })?;
+        let mut url = Url::parse(&url)
             .map_err(|error| ProviderError::Rejected(format!("url of {}: {error}", tool.name)))?;
-        self.guard
+        let bodiless = matches!(entry.method, Method::GET | Method::DELETE);
+        if tool.arguments_in_query
+            && bodiless
+            && let Value::Object(arguments) = &call.arguments
+        {
+            let spare = arguments
+                .iter()
+                .filter(|(name, value)| !value.is_null() && !used.contains(name));
+            for (name, _) in spare {
+                if let Some(text) = lookup(name) {
+                    url.query_pairs_mut().append_pair(name, &text);
+                }
+            }
+        }
+        self.client
+            .guard()
             .check(&url)
             .map_err(|refused| ProviderError::Rejected(refused.to_string()))?;
         let mut headers = HeaderMap::new();
+        if entry.method != Method::GET
+            && let Some(scope) = variables.get("call_id")
+            && let Ok(key) = HeaderValue::from_str(&format!("{scope}-{}", call.id))
+        {
+            // One effect for one call of the tool, however often the request arrives.
+            headers.insert("idempotency-key", key);
+        }
         for (name, template) in &tool.headers {
             let text = fill(template, |name| match name.strip_prefix("secret:") {
                 Some(secret) => self.secrets.get(secret).map(|s| s.expose().to_owned()),
@@ -173,9 +215,7 @@ impl HttpToolRunner {
         let mut request = self
             .client
             .request(entry.method.clone(), url)
-            .headers(headers)
-            .timeout(Duration::from_millis(tool.timeout_ms));
-        let bodiless = matches!(entry.method, Method::GET | Method::DELETE);
+            .headers(headers);
         match &tool.body {
             Some(template) => request = request.json(&fill_json(template, &lookup)?),
             None if bodiless => {}
@@ -184,6 +224,11 @@ impl HttpToolRunner {
         request
             .build()
             .map_err(|error| ProviderError::Rejected(error.without_url().to_string()))
+    }
+
+    fn find(&self, name: &str) -> Result<&CheckedTool, ProviderError> {
+        let unknown = || ProviderError::Rejected(format!("unknown tool `{name}`"));
+        self.tools.get(name).ok_or_else(unknown)
     }
 }
 
@@ -194,28 +239,18 @@ impl ToolRunner for HttpToolRunner {
         call: &ToolCall,
         variables: &BTreeMap<String, String>,
     ) -> Result<Value, ProviderError> {
-        let entry = self
-            .tools
-            .get(&call.name)
-            .ok_or_else(|| ProviderError::Rejected(format!("unknown tool `{}`", call.name)))?;
-        let request = self.request(entry, call, variables)?;
-        let response = self.client.execute(request).await.map_err(transport)?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(refused(status));
+        let entry = self.find(&call.name)?;
+        let request = self.request(call, variables)?;
+        let limits = Limits {
+            total: Duration::from_millis(entry.tool.timeout_ms),
+            response_bytes_max: entry.tool.response_bytes_max,
+            redirects_max: entry.tool.redirects_max,
+        };
+        let answer = self.client.send(request, &limits).await.map_err(failed)?;
+        if !answer.status.is_success() {
+            return Err(refused(&answer));
         }
-        let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(transport)?;
-            if body.len() + chunk.len() > entry.tool.response_bytes_max {
-                return Err(ProviderError::Failed(format!(
-                    "answer is over {} bytes",
-                    entry.tool.response_bytes_max
-                )));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = answer.body;
         Ok(serde_json::from_slice(&body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned())))
     }
@@ -379,27 +414,34 @@ fn encode(text: &str) -> String {
     out
 }
 
-fn refused(status: StatusCode) -> ProviderError {
+/// A status outside 2xx; the first words of the answer often tell the model what to correct.
+fn refused(answer: &Answer) -> ProviderError {
+    let status = answer.status;
+    let told = || {
+        let text = String::from_utf8_lossy(&answer.body);
+        let words: String = text.trim().chars().take(ERROR_CHARS_MAX).collect();
+        if words.is_empty() {
+            format!("status {status}")
+        } else {
+            format!("status {status}: {words}")
+        }
+    };
     match status.as_u16() {
         401 | 403 => ProviderError::Unauthorized,
-        429 => ProviderError::RateLimited { retry_after: None },
+        429 => ProviderError::RateLimited {
+            retry_after: answer.retry_after(),
+        },
         300..=399 => ProviderError::Rejected(format!("redirect ({status}) is not followed")),
-        400..=499 => ProviderError::Rejected(format!("status {status}")),
-        _ => ProviderError::Failed(format!("status {status}")),
+        400..=499 => ProviderError::Rejected(told()),
+        _ => ProviderError::Failed(told()),
     }
 }
 
-fn transport(error: reqwest::Error) -> ProviderError {
-    if error.is_timeout() {
-        return ProviderError::TimedOut;
+fn failed(error: RequestError) -> ProviderError {
+    match error {
+        RequestError::TimedOut => ProviderError::TimedOut,
+        RequestError::Connection(cause) => ProviderError::Connection(cause),
+        RequestError::TooLarge(_) => ProviderError::Failed(error.to_string()),
+        _ => ProviderError::Rejected(error.to_string()),
     }
-    // The URL may hold arguments; the cause says enough.
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = cause.to_string();
-        source = cause.source();
-    }
-    ProviderError::Connection(text)
 }

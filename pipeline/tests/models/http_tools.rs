@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::Redirect;
 use axum::routing::{get, post};
-use pipeline::llm::address_guard::AddressGuard;
+use pipeline::guarded_http::address_guard::AddressGuard;
 use pipeline::llm::tools::{CompositeToolRunner, HttpTool, HttpToolRunner};
 use pipeline::llm::{ToolCall, ToolRunner};
 use pipeline::provider_error::ProviderError;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper fails as its test does")]
 
 mod clinic;
+mod guarded_http;
 mod http_tools;
 mod openai;
 mod scripted_call;

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use serde::{Deserialize, Deserializer};
 use url::{Host, Url};
@@ -151,8 +152,15 @@ impl AddressGuard {
     /// is refused, the name is refused.
     #[must_use]
     pub fn resolver(&self) -> Arc<dyn Resolve> {
+        self.resolver_over(Arc::new(SystemLookup))
+    }
+
+    /// The same over another source of addresses.
+    #[must_use]
+    pub fn resolver_over(&self, lookup: Arc<dyn Lookup>) -> Arc<dyn Resolve> {
         Arc::new(GuardedResolver {
             guard: self.clone(),
+            lookup,
         })
     }
 
@@ -170,16 +178,35 @@ impl AddressGuard {
     }
 }
 
+/// Where addresses of names come from.
+#[async_trait]
+pub trait Lookup: Send + Sync {
+    /// All addresses of `name`; their ports do not matter.
+    ///
+    /// # Errors
+    /// When the name has none.
+    async fn addresses(&self, name: &str) -> std::io::Result<Vec<SocketAddr>>;
+}
+
+struct SystemLookup;
+
+#[async_trait]
+impl Lookup for SystemLookup {
+    async fn addresses(&self, name: &str) -> std::io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((name, 0)).await?.collect())
+    }
+}
+
 struct GuardedResolver {
     guard: AddressGuard,
+    lookup: Arc<dyn Lookup>,
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.guard.clone();
+        let (guard, lookup) = (self.guard.clone(), Arc::clone(&self.lookup));
         Box::pin(async move {
-            let answers: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let answers = lookup.addresses(name.as_str()).await?;
             guard.check_answers(&answers)?;
             Ok(Box::new(answers.into_iter()) as Addrs)
         })
