@@ -129,7 +129,6 @@ impl GuardedClient {
     }
 
     /// Begins a request; [`Self::send`] checks where it goes.
-    #[must_use]
     pub fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
         self.http.request(method, url)
     }
