@@ -24,12 +24,14 @@ use crate::api::router::router;
 use crate::calls::controller::CallController;
 use crate::calls::registry::CallRegistry;
 use crate::calls::{queries, recovery};
+use crate::campaigns;
 use crate::carriers::stream_token::StreamTokens;
 use crate::clock::now_us;
 use crate::config::Config;
 use crate::descriptors;
 use crate::housekeeping;
 use crate::numbers::trunks::TrunkDirectory;
+use crate::outbound::budget::Unbilled;
 use crate::services::{AdminToken, Identity, Services};
 use crate::sip_line;
 use crate::sip_line::trunks::{TrunkRegistry, follow_directory, keep_trunks};
@@ -100,6 +102,7 @@ pub struct App {
     http_stop: CancellationToken,
     calls: Option<JoinHandle<()>>,
     housekeeping: JoinHandle<()>,
+    campaigns: JoinHandle<()>,
     /// Held as long as the server runs.
     _lock: File,
 }
@@ -164,6 +167,9 @@ impl App {
             trunks,
             identity,
             sip_trunks,
+            resolver: OnceLock::new(),
+            dial_now: Arc::default(),
+            budget: Arc::new(Unbilled),
             sip: OnceLock::new(),
         });
         let (sip_address, calls) = bind_sip(&services).await?.unzip();
@@ -171,6 +177,7 @@ impl App {
             services.registry.clone(),
             services.metrics.clone(),
         ));
+        let campaigns = tokio::spawn(campaigns::driver::run(Arc::clone(&services), node_id));
         let http_stop = CancellationToken::new();
         let (http_address, http) = bind_http(&services, http_stop.clone()).await?;
         Ok(Self {
@@ -182,6 +189,7 @@ impl App {
             http_stop,
             calls,
             housekeeping,
+            campaigns,
             _lock: lock,
         })
     }
@@ -195,6 +203,7 @@ impl App {
             http_stop,
             calls,
             housekeeping,
+            campaigns,
             ..
         } = self;
         let registry = &services.registry;
@@ -220,6 +229,7 @@ impl App {
             calls.abort();
         }
         housekeeping.abort();
+        campaigns.abort();
         http_stop.cancel();
         let abort = http.abort_handle();
         if timeout(HTTP_CLOSE_MAX, http).await.is_err() {
@@ -390,7 +400,13 @@ async fn bind_sip(
     })?;
     let address = agent.local_addr();
     let keeper = keep_trunks(services.sip_trunks.clone(), agent.clone(), resolver);
-    // Empty until here: this is the only place that sets it.
+    let for_calls = sip_line::outbound::resolver().map_err(|source| StartError::Bind {
+        name: "sip.bind",
+        address,
+        source,
+    })?;
+    // Empty until here: this is the only place that sets them.
+    let _ = services.resolver.set(for_calls);
     let _ = services.sip.set(agent);
     let accepting = sip_line::accept_calls(Arc::clone(services), incoming);
     let directory = follow_directory(services.trunks.clone(), services.sip_trunks.clone());

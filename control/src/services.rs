@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use media::net::engine::MediaEngine;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sha2::{Digest, Sha256};
-use sip::net::UserAgent;
+use sip::net::{Resolver, UserAgent};
 use subtle::ConstantTimeEq;
 
 use crate::agents::AgentCatalogue;
@@ -20,6 +20,7 @@ use crate::identity::password::Passwords;
 use crate::identity::sessions;
 use crate::identity::vault::Vault;
 use crate::numbers::trunks::TrunkDirectory;
+use crate::outbound::budget::CallBudget;
 use crate::sip_line::trunks::TrunkRegistry;
 use crate::store::Store;
 
@@ -49,6 +50,12 @@ pub struct Services {
     pub trunks: TrunkDirectory,
     /// SIP trunks in force.
     pub sip_trunks: TrunkRegistry,
+    /// Finds the next hops of calls out, once SIP is bound.
+    pub resolver: OnceLock<Resolver>,
+    /// Has the dialler of campaigns look at once.
+    pub dial_now: Arc<tokio::sync::Notify>,
+    /// Whether there is money for a call.
+    pub budget: Arc<dyn CallBudget>,
     /// The SIP user agent once it is bound.
     pub sip: OnceLock<UserAgent>,
 }

@@ -15,6 +15,15 @@ use uuid::Uuid;
 
 /// Routes whose success needs more than a plain request; each has a test of its own.
 const ELSEWHERE: &[&str] = &[
+    "/api/call/create_call",
+    "/api/v1/batch-call/upload/{batch_id}",
+    "/api/v1/batch-call/start/{batch_id}",
+    "/api/v1/batch-call/pause/{batch_id}",
+    "/api/v1/batch-call/resume/{batch_id}",
+    "/api/v1/batch-call/cancel/{batch_id}",
+    "/api/v1/batch-call/{batch_id}/events",
+    "/batch/upload",
+    "/api/v/upload/{slug}/",
     "/calls/generate-token",
     "/phonenumbers/purchase",
     "/phonenumbers/search",

@@ -34,6 +34,9 @@ pub struct InviteRequest {
     /// Redirections (3xx) followed; only to addresses of `destination` and `alternatives`, so that
     /// nobody can send our calls elsewhere.
     pub redirects_max: u8,
+    /// Call-ID; one of the endpoint's making if absent. Must be unique to the call for all time
+    /// (RFC 3261 §8.1.1.4) and consist of characters a Call-ID may have.
+    pub call_id: Option<String>,
 }
 
 impl InviteRequest {
@@ -50,6 +53,7 @@ impl InviteRequest {
             credentials: None,
             alternatives: Vec::new(),
             redirects_max: 0,
+            call_id: None,
         }
     }
 }

@@ -64,6 +64,45 @@ impl AgentFactory {
         self.ready(agent, workflow).await
     }
 
+    /// The tenant's own agent or workflow, made ready to speak.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAgent`] for what is not the tenant's or takes no calls,
+    /// [`Refusal::AgentUnavailable`] for what cannot be set up.
+    pub async fn speaking(
+        self: &Arc<Self>,
+        tenant: Tenant,
+        target: Target,
+    ) -> Result<Arc<Agent>, Refusal> {
+        let found = async {
+            let mut conn = self.store.read().await?;
+            Ok::<_, StoreError>(match target {
+                Target::Agent(id) => {
+                    let agent = stored::find(&mut conn, tenant, id).await?;
+                    drop(conn);
+                    match agent.filter(|agent| agent.active) {
+                        Some(agent) => {
+                            let workflow = self.workflow_of(&agent).await?;
+                            Some((agent, workflow))
+                        }
+                        None => None,
+                    }
+                }
+                Target::Workflow(id) => {
+                    let workflow = workflows::find(&mut conn, tenant, id).await?;
+                    workflow.map(|w| (agent_for_workflow(&w), Some(w)))
+                }
+                Target::Endpoint(_) => None,
+            })
+        };
+        let found = found.await.map_err(|error| {
+            tracing::error!(%error, "who speaks in a call cannot be read");
+            Refusal::AgentUnavailable
+        })?;
+        let (agent, workflow) = found.ok_or(Refusal::UnknownAgent)?;
+        self.ready(agent, workflow).await
+    }
+
     /// An agent of a tenant, made ready.
     ///
     /// # Errors

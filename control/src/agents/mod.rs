@@ -2,6 +2,7 @@
 
 mod build;
 pub mod factory;
+pub mod placeholders;
 pub mod providers;
 mod remote;
 pub mod stored;

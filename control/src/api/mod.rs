@@ -19,5 +19,6 @@ pub mod router;
 pub mod schema;
 mod serve;
 pub mod table;
+mod upload;
 pub mod vaani;
 pub mod zip;

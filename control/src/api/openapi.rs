@@ -114,6 +114,21 @@ fn operation(route: &'static Route, shapes: &mut Map<String, Value>) -> Value {
                 "required": true, "content": { "application/json": { "schema": schema } },
             });
         }
+        BodyKind::Upload(fields) => {
+            let mut properties = Map::new();
+            properties.insert(
+                "file".to_owned(),
+                json!({ "type": "string", "format": "binary" }),
+            );
+            for field in fields {
+                properties.insert((*field).to_owned(), json!({ "type": "string" }));
+            }
+            let form = json!({ "type": "object", "properties": properties, "required": ["file"] });
+            operation["requestBody"] = json!({
+                "required": true,
+                "content": { "multipart/form-data": { "schema": form } },
+            });
+        }
         BodyKind::Raw => {
             operation["requestBody"] = json!({
                 "required": true,

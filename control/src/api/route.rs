@@ -74,6 +74,9 @@ pub enum BodyKind {
     Json(&'static Shape),
     /// Bytes that the handler reads itself, like a signed webhook.
     Raw,
+    /// A file, as `multipart/form-data` or alone, that the handler reads while it arrives; with the
+    /// names of the form's other fields.
+    Upload(&'static [&'static str]),
 }
 
 /// What a success answers.
@@ -86,6 +89,11 @@ pub enum Answer {
     /// Another media type.
     Other(&'static str),
 }
+
+/// Largest body in general.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Largest body that holds a list of many rows.
+const LARGE_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 type Handler = fn(Context) -> BoxFuture<'static, Result<Response, Failure>>;
 
@@ -110,6 +118,8 @@ pub struct Route {
     pub query: &'static [Field],
     /// Body.
     pub body: BodyKind,
+    /// Largest body in bytes; that of an upload is its handler's matter.
+    pub body_bytes_max: usize,
     /// Answer.
     pub answer: Answer,
     /// Limit.
@@ -148,6 +158,7 @@ impl Route {
             summary: "",
             query: &[],
             body: BodyKind::Empty,
+            body_bytes_max: BODY_BYTES_MAX,
             answer: Answer::Json(Kind::Map),
             rate: Rate::Usual,
             added: false,
@@ -177,10 +188,24 @@ impl Route {
         self
     }
 
+    /// With a body that may hold a list of many rows.
+    #[must_use]
+    pub const fn large(mut self) -> Self {
+        self.body_bytes_max = LARGE_BODY_BYTES_MAX;
+        self
+    }
+
     /// With a body that the handler reads itself.
     #[must_use]
     pub const fn raw(mut self) -> Self {
         self.body = BodyKind::Raw;
+        self
+    }
+
+    /// With a file that the handler reads while it arrives.
+    #[must_use]
+    pub const fn uploads(mut self, fields: &'static [&'static str]) -> Self {
+        self.body = BodyKind::Upload(fields);
         self
     }
 
@@ -276,6 +301,8 @@ pub struct Context {
     pub body: Map<String, Value>,
     /// The body as it came.
     pub raw: axum::body::Bytes,
+    /// The body of an upload, until the handler takes it.
+    pub upload: std::sync::Mutex<Option<axum::body::Body>>,
     /// Header fields.
     pub headers: HeaderMap,
     /// Who is at the other end of the connection.

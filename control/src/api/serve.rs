@@ -25,9 +25,7 @@ use crate::identity::principal::{Credential, Principal, Product};
 use crate::services::Services;
 use crate::store::{StoreError, sql};
 
-/// Largest body.
-const BODY_BYTES_MAX: usize = 256 * 1024;
-/// What is read of a body that is too large, so that its sender hears why it is refused.
+/// What is read of a body beyond its limit, so that its sender hears why it is refused.
 const BODY_BYTES_DRAINED: usize = 4 * 1024 * 1024;
 /// How long an answer is kept for its `Idempotency-Key`.
 const IDEMPOTENCY_US: i64 = 24 * 3600 * 1_000_000;
@@ -131,7 +129,12 @@ async fn pass_gates(
     }
     let path = path_parameters(route, parts.uri.path())?;
     let query = read_query(route.query, parts.uri.query())?;
-    let raw = read_body(route, &parts.headers, body).await?;
+    let mut body = Some(body);
+    let raw = match route.body {
+        BodyKind::Upload(_) | BodyKind::Empty => Bytes::new(),
+        _ => read_body(route, &parts.headers, body.take().unwrap_or_default()).await?,
+    };
+    let upload = body.filter(|_| matches!(route.body, BodyKind::Upload(_)));
     let body = match route.body {
         BodyKind::Json(shape) => {
             let value = json::parse(&raw).map_err(|error| Failure::bad_request("json", error))?;
@@ -144,7 +147,7 @@ async fn pass_gates(
                 _ => Map::new(),
             }
         }
-        BodyKind::Empty | BodyKind::Raw => Map::new(),
+        BodyKind::Empty | BodyKind::Raw | BodyKind::Upload(_) => Map::new(),
     };
     let request_id = parts
         .headers
@@ -158,6 +161,7 @@ async fn pass_gates(
         query,
         body,
         raw,
+        upload: std::sync::Mutex::new(upload),
         request_id: request_id.unwrap_or_default().to_owned(),
         headers: parts.headers,
         peer,
@@ -265,9 +269,6 @@ async fn read_body(
     headers: &axum::http::HeaderMap,
     body: Body,
 ) -> Result<Bytes, Failure> {
-    if matches!(route.body, BodyKind::Empty) {
-        return Ok(Bytes::new());
-    }
     if matches!(route.body, BodyKind::Json(_))
         && let Some(kind) = headers.get(header::CONTENT_TYPE)
     {
@@ -287,17 +288,17 @@ async fn read_body(
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Failure::bad_request("body", "the body broke off"))?;
         length += chunk.len();
-        if length <= BODY_BYTES_MAX {
+        if length <= route.body_bytes_max {
             bytes.extend_from_slice(&chunk);
-        } else if length > BODY_BYTES_DRAINED {
+        } else if length > route.body_bytes_max + BODY_BYTES_DRAINED {
             break;
         }
     }
-    if length > BODY_BYTES_MAX {
+    if length > route.body_bytes_max {
         return Err(Failure::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",
-            format!("the body must have at most {BODY_BYTES_MAX} bytes"),
+            format!("the body must have at most {} bytes", route.body_bytes_max),
         ));
     }
     Ok(bytes.into())
@@ -309,7 +310,9 @@ async fn once(cx: Context, key: String) -> Result<Response, Failure> {
     let store = cx.services.store.clone();
     let route = format!("{} {}", cx.route.method, cx.route.path);
     let mut fingerprint = Sha256::new();
-    for part in cx.path.values().map(String::as_bytes).chain([&cx.raw[..]]) {
+    let query = Value::Object(cx.query.clone()).to_string();
+    let parts = cx.path.values().map(String::as_bytes);
+    for part in parts.chain([query.as_bytes(), &cx.raw[..]]) {
         fingerprint.update((part.len() as u64).to_be_bytes());
         fingerprint.update(part);
     }

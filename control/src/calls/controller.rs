@@ -25,11 +25,13 @@ use super::events::NumberedEvent;
 use super::id::CallId;
 use super::outcome::CallOutcome;
 use super::queries;
-use super::record::NewCall;
+use super::record::{Direction, NewCall};
 use super::registry::{Admission, CallRegistry};
+use crate::agents::placeholders::with_variables;
 use crate::agents::{Agent, AgentCatalogue};
 use crate::clock::now_us;
 use crate::config::Config;
+use crate::outbound::outcome::DialEnd;
 use crate::store::Store;
 use crate::telemetry::metrics as meters;
 
@@ -139,19 +141,36 @@ impl CallController {
 
     /// Opens the record of an admitted call. `recorded` tells whether its leg writes a recording.
     pub async fn open(&self, admission: Admission, call: CallOrigin, recorded: bool) -> OpenCall {
+        self.open_as(admission, call, recorded, Way::default())
+            .await
+    }
+
+    /// Opens the record of a call that goes the given way.
+    pub async fn open_as(
+        &self,
+        admission: Admission,
+        call: CallOrigin,
+        recorded: bool,
+        way: Way,
+    ) -> OpenCall {
         let id = admission.id();
         let carrier = call.carrier;
         let new = NewCall {
             id,
             agent_id: call.agent.id.clone(),
             organisation: call.agent.organisation,
-            direction: super::record::Direction::Inbound,
+            direction: way.direction,
             carrier,
             carrier_call_id: call.carrier_call_id,
             caller: call.caller.clone(),
             called: call.called.clone(),
             codec: call.codec,
             recording: recorded.then(|| recording_file(id)),
+            batch_id: way.batch_id,
+            variables: match way.direction {
+                Direction::Inbound => BTreeMap::new(),
+                Direction::Outbound => call.variables.clone(),
+            },
         };
         let shared = &self.shared;
         let stored = queries::insert_call(&shared.store, &shared.boot_id, new, now_us()).await;
@@ -203,6 +222,24 @@ pub struct CallOrigin {
     pub variables: BTreeMap<String, String>,
 }
 
+/// Which way a call goes, and for what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Way {
+    /// To us or by us.
+    pub direction: Direction,
+    /// The batch that dials it.
+    pub batch_id: Option<uuid::Uuid>,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self {
+            direction: Direction::Inbound,
+            batch_id: None,
+        }
+    }
+}
+
 /// A call whose record is open.
 #[derive(Debug)]
 pub struct OpenCall {
@@ -216,6 +253,19 @@ pub struct OpenCall {
 }
 
 impl OpenCall {
+    /// Notes how a call of ours was taken.
+    pub async fn dialled(&self, end: DialEnd) {
+        let store = &self.controller.shared.store;
+        if let Err(error) = queries::set_dialled(store, self.id(), end).await {
+            tracing::error!(%error, "how the call was taken was not stored");
+        }
+    }
+
+    /// Waits until somebody orders the call to end, before [`Self::converse`]. Cancel safe.
+    pub async fn ordered_to_end(&mut self) -> EndReason {
+        self.admission.ordered_to_end().await
+    }
+
     /// Notes the answer.
     pub async fn answered(&self) {
         let stored =
@@ -233,7 +283,7 @@ impl OpenCall {
         };
         let agent = &self.agent;
         let setup = CallSetup {
-            agent: agent.profile.clone(),
+            agent: with_variables(agent.profile.clone(), &self.variables),
             services: CallServices {
                 stt: Arc::clone(&agent.stt),
                 llm: Arc::clone(&agent.llm),

@@ -20,6 +20,14 @@ impl CallId {
     }
 }
 
+impl CallId {
+    /// The call that was given this id (a UUIDv7) before it began.
+    #[must_use]
+    pub const fn of(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(f)

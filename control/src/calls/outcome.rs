@@ -3,6 +3,8 @@
 use pipeline::call::EndReason;
 use serde::{Deserialize, Serialize};
 
+use crate::outbound::outcome::{DialDetail, DialEnd, DialOutcome};
+
 /// Whose doing the end was.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -11,6 +13,8 @@ pub enum OutcomeClass {
     Completed,
     /// The caller gave up before the agent answered.
     Abandoned,
+    /// Whom we called was busy, did not answer or did not want the call.
+    NotReached,
     /// Somebody on our side ended it from outside the conversation.
     Stopped,
     /// The line to the caller failed.
@@ -52,6 +56,18 @@ pub enum SetupEnd {
     AnswerNotAcknowledged,
     /// No media leg could be opened.
     MediaUnavailable,
+    /// Whom we called was engaged.
+    Busy,
+    /// Whom we called did not answer in time.
+    NoAnswer,
+    /// Whom we called did not want the call.
+    Rejected,
+    /// There is no such number.
+    InvalidNumber,
+    /// The call could not be set up.
+    DialFailed,
+    /// We gave the call up before the answer.
+    DialCancelled,
 }
 
 impl From<EndReason> for CallOutcome {
@@ -82,11 +98,31 @@ impl From<SetupEnd> for CallOutcome {
             SetupEnd::CallerCancelled => OutcomeClass::Abandoned,
             SetupEnd::AnswerNotAcknowledged => OutcomeClass::CarrierFailed,
             SetupEnd::MediaUnavailable => OutcomeClass::EngineFailed,
+            SetupEnd::Busy | SetupEnd::NoAnswer | SetupEnd::Rejected | SetupEnd::InvalidNumber => {
+                OutcomeClass::NotReached
+            }
+            SetupEnd::DialFailed => OutcomeClass::CarrierFailed,
+            SetupEnd::DialCancelled => OutcomeClass::Stopped,
         };
         Self {
             class,
             reason: OutcomeReason::Setup(end),
         }
+    }
+}
+
+impl From<DialEnd> for CallOutcome {
+    fn from(end: DialEnd) -> Self {
+        let setup = match (end.outcome, end.detail) {
+            (DialOutcome::Busy, _) => SetupEnd::Busy,
+            (DialOutcome::NoAnswer, _) => SetupEnd::NoAnswer,
+            (DialOutcome::Rejected, _) => SetupEnd::Rejected,
+            (DialOutcome::Cancelled, _) => SetupEnd::DialCancelled,
+            (_, Some(DialDetail::InvalidNumber)) => SetupEnd::InvalidNumber,
+            (_, Some(DialDetail::Media | DialDetail::NoCapacity)) => SetupEnd::MediaUnavailable,
+            (DialOutcome::Failed | DialOutcome::Answered, _) => SetupEnd::DialFailed,
+        };
+        setup.into()
     }
 }
 

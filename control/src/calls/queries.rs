@@ -7,13 +7,17 @@ use serde_json::{Value, json};
 use super::events::NumberedEvent;
 use super::id::CallId;
 use super::outcome::{CallOutcome, name};
-use super::record::{CallDetail, CallRecord, NewCall, RecordedOutcome, RecordingInfo};
+use super::record::{
+    CallDetail, CallRecord, NewCall, RecordedDial, RecordedOutcome, RecordingInfo,
+};
 use crate::clock::rfc3339;
+use crate::outbound::outcome::{DialDetail, DialEnd};
 use crate::store::{Row, Store, StoreError, sql};
 
 pub(super) const COLUMNS: &str = "id, agent_id, direction, carrier, carrier_call_id, caller, called, codec, \
      status, started_at, answered_at, ended_at, outcome_class, outcome_reason, recording, \
-     recording_ms, statistics, org_id, call_type, disposition, batch_id";
+     recording_ms, statistics, org_id, call_type, disposition, batch_id, dial_outcome, \
+     dial_detail, sip_status, q850_cause, variables";
 
 /// Which calls to list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -103,14 +107,15 @@ pub async fn insert_call(
     started_at: i64,
 ) -> Result<(), StoreError> {
     let boot_id = boot_id.to_owned();
+    let variables = (!call.variables.is_empty()).then(|| json!(call.variables).to_string());
     store
         .write(move |conn| {
             Box::pin(async move {
                 sql(
                     "INSERT INTO calls (id, boot_id, agent_id, direction, carrier, \
                        carrier_call_id, caller, called, codec, recording, status, started_at, \
-                       org_id) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $12)",
+                       org_id, batch_id, variables) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $12, $13, $14)",
                 )
                 .bind(call.id.to_string())
                 .bind(boot_id)
@@ -124,6 +129,8 @@ pub async fn insert_call(
                 .bind(call.recording)
                 .bind(started_at)
                 .bind(call.organisation)
+                .bind(call.batch_id.map(|id| id.to_string()))
+                .bind(variables)
                 .execute(conn)
                 .await?;
                 Ok(())
@@ -149,6 +156,23 @@ pub async fn set_answered(store: &Store, id: CallId, at: i64) -> Result<(), Stor
             })
         })
         .await
+}
+
+/// Notes how a call of ours was taken.
+///
+/// # Errors
+/// When the store fails.
+pub async fn set_dialled(store: &Store, id: CallId, end: DialEnd) -> Result<(), StoreError> {
+    let query = sql(
+        "UPDATE calls SET dial_outcome = $2, dial_detail = $3, sip_status = $4, q850_cause = $5 \
+         WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(end.outcome.name())
+    .bind(end.detail.map(DialDetail::name))
+    .bind(end.sip_status.map(i32::from))
+    .bind(end.q850.map(i32::from));
+    store.execute(query).await.map(drop)
 }
 
 /// Stores an event and, when it is one, the turn in it, together.
@@ -382,6 +406,18 @@ pub(super) fn call_record(row: &Row) -> Result<CallRecord, StoreError> {
         call_type: row.get("call_type")?,
         disposition: row.get("disposition")?,
         batch_id: row.get("batch_id")?,
+        dial: row
+            .get::<Option<String>>("dial_outcome")?
+            .map(|outcome| {
+                Ok::<_, StoreError>(RecordedDial {
+                    outcome,
+                    detail: row.get("dial_detail")?,
+                    sip_status: row.get("sip_status")?,
+                    q850_cause: row.get("q850_cause")?,
+                })
+            })
+            .transpose()?,
+        variables: row.optional_json("variables")?,
         statistics: statistics
             .map(|text| serde_json::from_str(&text))
             .transpose()
@@ -466,6 +502,8 @@ mod tests {
             called: None,
             codec: Some("PCMU".to_owned()),
             recording: Some(format!("{id}.wav")),
+            batch_id: None,
+            variables: std::collections::BTreeMap::new(),
         };
         insert_call(store, boot, call, at).await.unwrap();
         id

@@ -1,5 +1,6 @@
 //! What is kept of a call.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pipeline::call::TranscriptTurn;
@@ -14,6 +15,8 @@ use super::id::CallId;
 pub enum Direction {
     /// To us.
     Inbound,
+    /// By us.
+    Outbound,
 }
 
 /// A call as it begins.
@@ -39,6 +42,10 @@ pub struct NewCall {
     pub codec: Option<String>,
     /// Recording file, relative to the recordings' directory.
     pub recording: Option<String>,
+    /// The batch that dialled it.
+    pub batch_id: Option<uuid::Uuid>,
+    /// What the API or the batch gave the conversation to know.
+    pub variables: BTreeMap<String, String>,
 }
 
 /// A call as the API shows it.
@@ -48,7 +55,7 @@ pub struct CallRecord {
     pub id: CallId,
     /// The agent.
     pub agent_id: String,
-    /// `inbound`.
+    /// `inbound` or `outbound`.
     pub direction: String,
     /// `sip`, `twilio`, `exotel`.
     pub carrier: String,
@@ -84,6 +91,10 @@ pub struct CallRecord {
     pub disposition: Option<String>,
     /// The batch that dialled it.
     pub batch_id: Option<String>,
+    /// How a call of ours was taken.
+    pub dial: Option<RecordedDial>,
+    /// What the API or the batch gave the conversation to know.
+    pub variables: Option<Value>,
     /// The leg's counters.
     pub statistics: Option<Value>,
 }
@@ -105,6 +116,19 @@ pub struct RecordedOutcome {
     pub class: String,
     /// What exactly.
     pub reason: String,
+}
+
+/// [`crate::outbound::outcome::DialEnd`] as stored.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RecordedDial {
+    /// `answered`, `busy`, `no_answer`, `rejected`, `failed`, `cancelled`.
+    pub outcome: String,
+    /// What exactly was wrong.
+    pub detail: Option<String>,
+    /// Final SIP status.
+    pub sip_status: Option<i64>,
+    /// Cause of ITU-T Q.850.
+    pub q850_cause: Option<i64>,
 }
 
 /// A recording.

@@ -68,6 +68,14 @@ impl CallRegistry {
     /// # Errors
     /// [`Refusal::AtCapacity`] or [`Refusal::Draining`].
     pub fn admit(&self) -> Result<Admission, Refusal> {
+        self.admit_as(CallId::generate())
+    }
+
+    /// Takes a place for a new call whose id is fixed already.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub fn admit_as(&self, id: CallId) -> Result<Admission, Refusal> {
         let mut state = self.shared.lock();
         if state.draining {
             return Err(Refusal::Draining);
@@ -75,7 +83,6 @@ impl CallRegistry {
         if state.calls.len() >= self.shared.calls_max {
             return Err(Refusal::AtCapacity);
         }
-        let id = CallId::generate();
         let (orders, order_receiver) = mpsc::channel(ORDER_CAPACITY);
         let (events, _) = broadcast::channel(VIEWER_CAPACITY);
         state.calls.insert(
@@ -168,6 +175,19 @@ impl Admission {
     /// The orders' receiving end, for the conversation; once.
     pub fn take_orders(&mut self) -> Option<mpsc::Receiver<CallOrder>> {
         self.orders.take()
+    }
+
+    /// Waits until somebody orders the call to end, before there is a conversation that takes
+    /// orders. Cancel safe.
+    pub async fn ordered_to_end(&mut self) -> EndReason {
+        if let Some(orders) = &mut self.orders {
+            while let Some(order) = orders.recv().await {
+                if let CallOrder::HangUp(reason) = order {
+                    return reason;
+                }
+            }
+        }
+        std::future::pending().await
     }
 
     /// The call's id.

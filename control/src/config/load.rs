@@ -252,6 +252,8 @@ fn resolve(file: File, base: &Path) -> Result<Config, ConfigError> {
         tts: file.tts,
         llm: file.llm,
         tools: file.tools,
+        outbound: file.outbound,
+        campaigns: file.campaigns,
         agents,
         workflows,
         numbers,

@@ -18,11 +18,12 @@ use serde::Serialize;
 pub use self::load::{ConfigError, EMBEDDED_WORKFLOW};
 pub use self::secret::Secret;
 pub use self::sections::{
-    AgentLlm, AgentSection, CarriersSection, DatabaseSection, DirectStreams, ExotelSection,
-    FliteSection, GoogleSection, IdentitySection, LimitsSection, LivekitSection, LlmSection,
-    LogFormat, LogSection, MediaSection, Names, NumberSection, OpenAiSection, OpennessSection,
-    PocketsphinxSection, PortRange, ProviderSection, RecordingSection, ServerSection, SipCodec,
-    SttSection, ToolsSection, TtsSection, TwilioSection, WorkflowSection,
+    AgentLlm, AgentSection, CampaignsSection, CarriersSection, DatabaseSection, DirectStreams,
+    ExotelSection, FliteSection, GoogleSection, IdentitySection, LimitsSection, LivekitSection,
+    LlmSection, LogFormat, LogSection, MediaSection, Names, NumberSection, OpenAiSection,
+    OpennessSection, OutboundSection, PocketsphinxSection, PortRange, ProviderSection,
+    RecordingSection, ServerSection, SipCodec, SttSection, ToolsSection, TtsSection, TwilioSection,
+    WorkflowSection,
 };
 pub use self::sip::{
     CallerIdForm, DigestAlgorithm, GuardSection, RegistrarSection, SipSection, SipUserSection,
@@ -66,6 +67,10 @@ pub struct Config {
     pub llm: LlmSection,
     /// Tools of workflows.
     pub tools: ToolsSection,
+    /// Calls we place.
+    pub outbound: OutboundSection,
+    /// Batches and campaigns.
+    pub campaigns: CampaignsSection,
     /// Agents by id; never empty.
     pub agents: BTreeMap<String, AgentSection>,
     /// Workflow sources by id.

@@ -636,6 +636,73 @@ pub struct NumberSection {
     pub agent: String,
 }
 
+/// Calls we place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutboundSection {
+    /// How long it may ring.
+    #[serde(with = "duration")]
+    pub ring_max: Duration,
+    /// Trunk of lines that name none of their own.
+    pub trunk: Option<String>,
+    /// Origins of web pages that may place calls; requests without an `Origin` pass anyway.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for OutboundSection {
+    fn default() -> Self {
+        Self {
+            ring_max: Duration::from_secs(30),
+            trunk: None,
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+/// Batches and campaigns.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CampaignsSection {
+    /// Whether this server dials for campaigns.
+    pub enabled: bool,
+    /// Calls a second of a trunk whose own `calls_per_second` is 0.
+    pub calls_per_second: f64,
+    /// Calls of campaigns an organisation may have at a time.
+    pub organisation_calls_max: u32,
+    /// Per cent of `server.calls_max` that campaigns leave free for calls that come in.
+    pub inbound_reserve_percent: u32,
+    /// When calls may be placed at the called party, such as `09:00-20:00`; for batches that name
+    /// no hours of their own. Empty: at any time.
+    pub calling_hours: String,
+    /// Time zone of numbers whose country is not known or has several, unless the campaign has one.
+    pub time_zone: String,
+    /// Calls to one number within 24 hours, over all campaigns of an organisation.
+    pub calls_per_number_and_day: u32,
+    /// How long the result of a call whose server died is looked for before the call is closed as
+    /// interrupted.
+    #[serde(with = "duration")]
+    pub reconcile: Duration,
+    /// How long a server may keep silent before its calls count as lost.
+    #[serde(with = "duration")]
+    pub lease: Duration,
+}
+
+impl Default for CampaignsSection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            calls_per_second: 1.0,
+            organisation_calls_max: 1000,
+            inbound_reserve_percent: 30,
+            calling_hours: String::new(),
+            time_zone: "UTC".to_owned(),
+            calls_per_number_and_day: 3,
+            reconcile: Duration::from_secs(600),
+            lease: Duration::from_secs(15),
+        }
+    }
+}
+
 /// The file as a whole, before it is resolved.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -660,6 +727,8 @@ pub(crate) struct File {
     pub(crate) workflows: Vec<WorkflowSection>,
     pub(crate) numbers: Vec<NumberSection>,
     pub(crate) tools: ToolsSection,
+    pub(crate) outbound: OutboundSection,
+    pub(crate) campaigns: CampaignsSection,
 }
 
 impl Default for File {
@@ -685,6 +754,8 @@ impl Default for File {
             workflows: Vec::new(),
             numbers: Vec::new(),
             tools: ToolsSection::default(),
+            outbound: OutboundSection::default(),
+            campaigns: CampaignsSection::default(),
         }
     }
 }

@@ -298,7 +298,7 @@ impl InboundCall {
     }
 }
 
-async fn converse(
+pub(super) async fn converse(
     call: &mut OpenCall,
     mut line: SipLine,
     leg: MediaLeg,
@@ -318,16 +318,16 @@ async fn converse(
     }
 }
 
-struct LegSetup<'a> {
-    services: &'a Services,
-    ports: RtpPorts,
-    limits: MediaLimits,
-    recording: Option<std::path::PathBuf>,
-    cname: String,
+pub(super) struct LegSetup<'a> {
+    pub(super) services: &'a Services,
+    pub(super) ports: RtpPorts,
+    pub(super) limits: MediaLimits,
+    pub(super) recording: Option<std::path::PathBuf>,
+    pub(super) cname: String,
 }
 
 impl LegSetup<'_> {
-    fn open(self, audio: &NegotiatedAudio) -> Result<(MediaLeg, LegControl), SetupEnd> {
+    pub(super) fn open(self, audio: &NegotiatedAudio) -> Result<(MediaLeg, LegControl), SetupEnd> {
         let mut config = RtpLegConfig::new(rtp_media(audio), self.cname, rand::random());
         config.limits = self.limits;
         config.recording = self.recording;

@@ -4,6 +4,7 @@ mod dialog;
 mod inbound;
 mod listen;
 mod media;
+pub mod outbound;
 mod tls;
 mod transfer;
 pub mod trunks;

@@ -40,6 +40,8 @@ pub const WRITE_CAPACITY: usize = 1024;
 const READERS: u32 = 4;
 /// Connections to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 16;
+/// Longest pause within a transaction on PostgreSQL, which ends the connection then.
+const POSTGRES_IDLE_MAX: &str = "10s";
 /// Longest wait for a connection; then the request fails rather than queues without end.
 const ACQUIRE_MAX: Duration = Duration::from_secs(10);
 /// The migrations in order; numbers are never reused. Written for SQLite; see [`for_postgres`].
@@ -49,6 +51,16 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         2,
         "domain",
         include_str!("../../migrations/0002_domain.sql"),
+    ),
+    (
+        10,
+        "outbound",
+        include_str!("../../migrations/0010_outbound.sql"),
+    ),
+    (
+        11,
+        "campaigns",
+        include_str!("../../migrations/0011_campaigns.sql"),
     ),
 ];
 
@@ -156,7 +168,10 @@ impl Store {
     /// # Errors
     /// When it cannot be reached or is newer than this program.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
+        // A process that stands still within a transaction must not hold up the others for longer.
+        let options = PgConnectOptions::from_str(url)?
+            .options([("idle_in_transaction_session_timeout", POSTGRES_IDLE_MAX)])
+            .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(ACQUIRE_MAX)

@@ -292,6 +292,52 @@ async fn things(
         "chat",
         chat["session_id"].as_str().expect("a chat").to_owned(),
     );
+    let batch = json!({ "agent_id": things["workflow_agent"], "caller_phone_id": things["line"],
+                        "batch_name": mark });
+    let batch = server
+        .done("POST", "/api/v1/batch-call/create", &bearer, batch)
+        .await;
+    things.insert("batch", id(&batch["data"]));
+    let records = json!({ "records": [{ "to_phonenumber": "+15550100201", "name": mark },
+                                      { "to_phonenumber": "+15550100202", "name": mark }] });
+    let path = format!("/api/v1/batch-call/upload-json/{}", things["batch"]);
+    server.done("POST", &path, &bearer, records).await;
+    let path = format!("/api/v1/batch-call/{}/data", things["batch"]);
+    let data = server.done("GET", &path, &bearer, Value::Null).await;
+    things.insert("item", id(&data["data"][0]));
+    let form = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n\
+         phone_number,name\n+15550100203,{mark}\n\r\n{}--b--\r\n",
+        [
+            ("name", mark.as_str()),
+            ("agent_id", &things["workflow_agent"]),
+            ("agent_phone_number", number),
+            ("scheduled_time", "2099-01-01T00:00:00Z")
+        ]
+        .map(|(name, value)| format!(
+            "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+        ))
+        .concat()
+    );
+    let made = server.ask("POST", "/batch/upload", &cookie);
+    let made = made
+        .header("content-type", "multipart/form-data; boundary=b")
+        .body(form);
+    let made = made
+        .send()
+        .await
+        .expect("an answer")
+        .text()
+        .await
+        .expect("text");
+    let made: Value = serde_json::from_str(&made).expect("JSON");
+    things.insert("vaani_batch", id(&made));
+    let dialler = json!({ "name": mark, "active": false });
+    let dialler = server
+        .done("POST", "/api/v/campaign/", &cookie, dialler)
+        .await;
+    things.insert("campaign", id(&dialler));
+    things.insert("slug", dialler["slug"].as_str().expect("a slug").to_owned());
     let fetched = format!("/api/v1/api-keys/fetch/{}", admin.id);
     let keys = server.done("GET", &fetched, &bearer, Value::Null).await;
     things.insert("key", id(&keys[0]));
@@ -362,6 +408,11 @@ pub fn example(route: &Route, org: &Organisation) -> (String, Value) {
         let value = match (parameter, route.path) {
             ("agent_id", _) => thing("agent"),
             ("workflow_id", _) => thing("workflow"),
+            ("slug", _) => thing("slug"),
+            ("uuid", _) => thing("campaign"),
+            ("batch_id", _) => thing("batch"),
+            ("item_id", _) => thing("item"),
+            ("id", path) if path.starts_with("/batch") => thing("vaani_batch"),
             ("voice_id", _) => thing_or_voice(),
             ("provider_id", _) => Uuid::now_v7().to_string(),
             ("user_id", _) => org.member.id.to_string(),
@@ -381,6 +432,27 @@ pub fn example(route: &Route, org: &Organisation) -> (String, Value) {
         path.push_str("?start_date=2020-01-01&end_date=2100-01-01");
     }
     let body = match (route.method, route.path) {
+        ("POST", "/api/v1/batch-call/create") => json!({
+            "agent_id": thing("workflow_agent"), "caller_phone_id": thing("line"),
+            "batch_name": "Another", "calling_hours": "09:00-20:00",
+        }),
+        ("POST", "/api/v1/batch-call/{batch_id}/data/upsert") => json!({
+            "items": [{ "to_phonenumber": "+15550100209", "variable_values": { "name": "x" } }],
+        }),
+        ("PATCH", "/api/v1/batch-call/{batch_id}/variables") => {
+            json!({ "variable_names": ["name"] })
+        }
+        ("POST", "/api/v1/batch-call/upload-json/{batch_id}") => json!({
+            "records": [{ "to_phonenumber": "+15550100210", "name": "belongs-still" }],
+        }),
+        ("POST", "/api/v/campaign/") => json!({ "name": Uuid::now_v7(), "active": false }),
+        ("PUT", "/api/v/campaign/{slug}/") => json!({ "name": "belongs-still", "active": false }),
+        ("PATCH", "/api/v/campaign/{slug}/") => json!({ "max_active_calls": 3 }),
+        ("POST", "/api/v/prospect/{uuid}/") => json!({ "phone_number": "+15550100220" }),
+        ("PATCH", "/batch/{id}") => json!({ "scheduled_time": "2098-01-01T00:00:00Z" }),
+        ("POST", "/calls/outbound_call") => json!({
+            "agent_phone_number": org.number, "phone_number_to_dial": "+15550100300",
+        }),
         ("POST", "/api/v1/phone/mapping") => {
             json!({ "phone_number_id": thing("line"), "workflow_id": thing("workflow") })
         }

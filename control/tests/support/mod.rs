@@ -7,6 +7,8 @@
 )]
 
 pub mod baresip;
+pub mod called_party;
 pub mod conversation;
+pub mod owner;
 pub mod server;
 pub mod sipp;

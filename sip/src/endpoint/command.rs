@@ -38,13 +38,8 @@ impl Endpoint {
             .to
             .unwrap_or_else(|| NameAddr::new(invite.target.clone()));
         to.params.remove("tag");
-        let mut dialog = Dialog::outgoing(
-            self.new_call_id(),
-            from,
-            to,
-            invite.target,
-            invite.destination,
-        );
+        let call_id = invite.call_id.unwrap_or_else(|| self.new_call_id());
+        let mut dialog = Dialog::outgoing(call_id, from, to, invite.target, invite.destination);
         let mut request = dialog.request(Method::Invite, None);
         let local_sdp = invite.offer.as_ref().map(sdp_bytes);
         let transport = invite.destination.transport;

@@ -122,6 +122,16 @@ pub(super) async fn administrated(cx: &Context, user: Uuid) -> Result<(), Failur
     Ok(())
 }
 
+/// Whether a user's flag is set.
+pub(super) async fn is_set(
+    conn: &mut Connection,
+    user: Uuid,
+    flag: &str,
+) -> Result<bool, StoreError> {
+    let flags = read(conn, user).await?;
+    Ok(flags.get(flag).and_then(Value::as_bool).unwrap_or(false))
+}
+
 async fn read(conn: &mut Connection, user: Uuid) -> Result<Map<String, Value>, StoreError> {
     let query = sql("SELECT flag, value FROM feature_flags WHERE user_id = $1 ORDER BY flag");
     let rows = query.bind(user).fetch_all(conn).await?;

@@ -3,7 +3,9 @@
 mod agent_schema;
 mod agents;
 mod api_keys;
+mod batches;
 mod call_analytics;
+mod create_call;
 mod flags;
 mod phone;
 mod providers;
@@ -13,6 +15,7 @@ mod workflows;
 use super::route::Route;
 
 pub(super) use self::agent_schema::resolve_parts;
+pub(super) use self::create_call::{speaker_refused, variables};
 pub(super) use self::workflows::MESSAGE;
 
 /// The rows of this surface.
@@ -23,6 +26,8 @@ pub(super) fn routes() -> Vec<Route> {
         agents::routes(),
         workflows::routes(),
         providers::routes(),
+        create_call::routes(),
+        batches::routes(),
         call_analytics::routes(),
         flags::routes(),
         api_keys::routes(),

@@ -2,9 +2,12 @@
 
 mod agents;
 mod auth;
+mod batches;
 mod calls;
+mod campaigns;
 mod chats;
 mod numbers;
+mod outbound_call;
 mod reports;
 mod webhook;
 mod workspaces;
@@ -17,6 +20,9 @@ pub(super) fn routes() -> Vec<Route> {
         auth::routes(),
         agents::routes(),
         calls::routes(),
+        outbound_call::routes(),
+        batches::routes(),
+        campaigns::routes(),
         numbers::routes(),
         workspaces::routes(),
         reports::routes(),
