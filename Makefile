@@ -9,14 +9,14 @@ BUILD_PACKAGES := build-essential cmake pkg-config libopus-dev flite1-dev libpoc
 RUN_PACKAGES := pocketsphinx-en-us
 TEST_PACKAGES := baresip-core sip-tester procps postgresql python3-venv
 
-.PHONY: schemathesis run test packages test-packages provider-sdks fmt lint doc unit bench
+.PHONY: schemathesis run test packages test-packages provider-sdks fmt lint doc unit console bench
 
 run: packages
 	@echo "==> building samvad in release mode (the first build compiles about 300 crates: ten minutes on two cores, seconds after that)"
 	@$(CARGO) build --release --locked -p control
 	@$(CARGO) run --release --locked --quiet -p control -- demo $(if $(ONCE),--once)
 
-test: test-packages provider-sdks fmt lint doc unit
+test: test-packages provider-sdks fmt lint doc unit console
 
 packages:
 	@.ci/install-packages $(BUILD_PACKAGES) $(RUN_PACKAGES)
@@ -47,6 +47,10 @@ doc:
 unit:
 	@echo "==> tests, calls by real peers included"
 	@$(CARGO) test --locked --workspace
+
+console: unit
+	@echo "==> console: built files against sources, and its story in a browser"
+	@.ci/console --story
 
 bench: packages
 	@$(CARGO) bench --locked -p benches

@@ -291,6 +291,7 @@ impl fmt::Display for Banner<'_> {
             "  http       {} (listening on {})",
             base, app.http_address
         )?;
+        writeln!(f, "  console    {base}/console/")?;
         match &app.token_file {
             Some(path) => writeln!(f, "  api        {base}/v1 (token in {})", path.display())?,
             None => writeln!(f, "  api        {base}/v1 (token from the configuration)")?,

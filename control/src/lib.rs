@@ -10,6 +10,7 @@ pub mod chats;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod console;
 mod descriptors;
 mod housekeeping;
 pub mod identity;

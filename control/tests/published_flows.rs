@@ -1239,6 +1239,72 @@ async fn whoever_asks_too_often_is_told_when_to_come_again() {
     assert_eq!(statuses, [401, 401, 401, 429, 429]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_reaches_the_engine_as_far_as_its_organisation() {
+    let world = World::new(Database::Sqlite).await;
+    let call = |org: &published::Organisation| format!("/v1/calls/{}", org.things["call"]);
+    let (own, others) = (call(&world.one), call(&world.other));
+    let hang_up = format!("{own}/hangup");
+    let cookie = |person: &published::Person| Proof::Cookie(person.cookie.clone());
+    let member = cookie(&world.one.member);
+    let superuser = cookie(&world.superuser);
+    for (method, path, proof, status) in [
+        ("GET", own.as_str(), &member, 200),
+        ("GET", &format!("{own}/events"), &member, 200),
+        ("GET", &others, &member, 404),
+        ("GET", "/v1/calls", &member, 403),
+        ("GET", "/v1/agents", &member, 403),
+        ("POST", &hang_up, &member, 403),
+        ("POST", &hang_up, &cookie(&world.one.developer), 409),
+        ("GET", &others, &superuser, 200),
+        ("GET", "/v1/calls", &superuser, 200),
+        ("GET", "/v1/agents", &superuser, 200),
+        ("GET", &own, &Proof::Cookie("wrong".to_owned()), 401),
+        (
+            "GET",
+            &own,
+            &Proof::Bearer(world.superuser.bearer.clone()),
+            401,
+        ),
+    ] {
+        let reply = world.server.ask(method, path, proof).send().await.unwrap();
+        assert_eq!(reply.status().as_u16(), status, "{method} {path}");
+    }
+    // A page of another site may not hang up with its visitor's cookie.
+    let foreign = world.server.ask("POST", &hang_up, &superuser);
+    let foreign = foreign.header("origin", "https://elsewhere.example");
+    assert_eq!(
+        foreign.send().await.unwrap().status(),
+        StatusCode::FORBIDDEN
+    );
+}
+
+#[tokio::test]
+async fn the_console_is_sent_packed_and_once() {
+    let server = start(Database::Sqlite).await;
+    let ask = |path: &str| server.ask("GET", path, &Proof::None);
+    let page = ask("/console/").send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self'"),
+        "{policy}"
+    );
+    let script = ask("/console/console.js").header("accept-encoding", "gzip");
+    let script = script.send().await.unwrap();
+    assert_eq!(script.headers()["content-encoding"], "gzip");
+    let tag = script.headers()["etag"].clone();
+    let again = ask("/console/console.js")
+        .header("accept-encoding", "gzip")
+        .header("if-none-match", tag);
+    assert_eq!(
+        again.send().await.unwrap().status(),
+        StatusCode::NOT_MODIFIED
+    );
+    let none = ask("/console/nothing.js").send().await.unwrap();
+    assert_eq!(none.status(), StatusCode::NOT_FOUND);
+}
+
 macro_rules! on_both_databases {
     ($($name:ident)*) => {$(
         mod $name {

@@ -474,7 +474,7 @@ async fn hostile_bodies_are_refused(database: Database) {
         "/calls?start_datetime=never",
         "/calls?batch_id=1",
         "/endpoints?limit=0",
-        "/endpoints/%2e%2e",
+        "/endpoints/%2e%2e%2f",
         "/phonenumbers/delete_sip/%2B",
         "/reports/dashboard?start_date=x",
     ] {

@@ -1,42 +1,80 @@
-//! The bearer token of the administrative API.
+//! The bearer token of the administrative API, and the sessions that it takes as well.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::calls::parse_id;
 use super::error::ApiError;
+use super::route::Auth;
+use crate::calls::queries;
 use crate::config::Secret;
+use crate::identity::authenticate::{ACCESS_COOKIE, authenticate, cookie};
+use crate::identity::principal::{Product, Role};
 use crate::services::Services;
 
-/// File of the generated token within the data directory.
 /// Name of the file within the data directory that holds a token made at the first start.
 pub const TOKEN_FILE: &str = "admin.token";
 
-/// Lets a request pass that carries the token.
-pub(crate) async fn require_token(
+/// Lets a request pass that carries the token, or the session cookie of a super administrator. Other
+/// sessions reach the calls of their organisation, one by one.
+pub(crate) async fn require_operator(
     State(services): State<Arc<Services>>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let given = request
-        .headers()
+    let headers = request.headers();
+    let given = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
     match given {
-        Some(token) if services.admin.matches(token) => Ok(next.run(request).await),
-        Some(_) => Err(unauthorized("the token is wrong")),
-        None => Err(unauthorized("a bearer token is needed")),
+        Some(token) if services.admin.matches(token) => {}
+        Some(_) => return Err(unauthorized("the token is wrong")),
+        None if headers.contains_key(header::AUTHORIZATION)
+            || cookie(headers, ACCESS_COOKIE).is_none() =>
+        {
+            return Err(unauthorized("a bearer token is needed"));
+        }
+        None => {
+            let (method, path) = (request.method(), request.uri().path());
+            require_session(&services, method, headers, path).await?;
+        }
     }
+    Ok(next.run(request).await)
+}
+
+async fn require_session(
+    services: &Services,
+    method: &Method,
+    headers: &HeaderMap,
+    path: &str,
+) -> Result<(), ApiError> {
+    let principal = authenticate(services, Product::Vaani, Auth::Cookie, method, headers).await?;
+    let principal = principal.ok_or_else(|| unauthorized("the session has ended"))?;
+    if principal.superuser {
+        return Ok(());
+    }
+    let forbidden = |message| ApiError::new(StatusCode::FORBIDDEN, "forbidden", message);
+    let Some(rest) = path.strip_prefix("/v1/calls/") else {
+        return Err(forbidden("this is for super administrators"));
+    };
+    if !method.is_safe() && !principal.has(Role::Developer) {
+        return Err(forbidden("this needs the role developer"));
+    }
+    let id = parse_id(rest.split('/').next().unwrap_or_default())?;
+    let call = queries::find_call(&services.store, id).await?;
+    let own = call.is_some_and(|call| call.organisation == principal.tenant.organisation());
+    own.then_some(()).ok_or_else(|| ApiError::not_found("call"))
 }
 
 fn unauthorized(message: &'static str) -> ApiError {

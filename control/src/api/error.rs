@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::failure::Failure;
 use crate::store::StoreError;
 
 /// A failure, answered as `{"error": {"code", "message", "where"?, "hint"?}}`.
@@ -91,6 +92,12 @@ impl IntoResponse for ApiError {
                 .insert(axum::http::header::WWW_AUTHENTICATE, challenge);
         }
         response
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.status, failure.code, failure.message)
     }
 }
 

@@ -16,6 +16,7 @@ use tower_http::trace::TraceLayer;
 use super::error::ApiError;
 use super::{auth, calls, events, health, openapi, recording, resources, serve};
 use crate::carriers::webhooks;
+use crate::console;
 use crate::services::Services;
 
 /// Largest body of a request.
@@ -38,7 +39,7 @@ pub fn router(services: Arc<Services>) -> Router {
         .route("/v1/{*rest}", any(nothing_here))
         .layer(from_fn_with_state(
             Arc::clone(&services),
-            auth::require_token,
+            auth::require_operator,
         ));
 
     // Not nested: a nested route hides the prefix of the URL that Twilio has signed.
@@ -67,6 +68,10 @@ pub fn router(services: Arc<Services>) -> Router {
         .route("/openapi.json", only(get(openapi::whole)))
         .route("/openapi/{surface}", only(get(openapi::of_surface)))
         .route("/docs", only(get(openapi::viewer)))
+        .route("/", only(get(console::home)))
+        .route("/console", only(get(console::home)))
+        .route("/console/", only(get(console::page)))
+        .route("/console/{file}", only(get(console::file)))
         .route("/ready", only(get(health::ready)))
         .route("/metrics", only(get(health::metrics)))
         .merge(serve::published())

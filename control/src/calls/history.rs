@@ -25,6 +25,8 @@ pub struct HistoryFilter {
     pub until: Option<i64>,
     /// Dialled by this batch.
     pub batch: Option<Uuid>,
+    /// `active` or `ended`.
+    pub status: Option<String>,
     /// Any organisation's, for superusers.
     pub everywhere: bool,
 }
@@ -44,6 +46,7 @@ impl HistoryFilter {
             ("agent_id", &self.agent),
             ("disposition", &self.disposition),
             ("batch_id", &batch),
+            ("status", &self.status),
         ] {
             if let Some(value) = value {
                 query

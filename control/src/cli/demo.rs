@@ -76,6 +76,18 @@ async fn demo(args: DemoArgs, config: Config) -> anyhow::Result<ExitCode> {
         for (product, key) in keys {
             println!("  key   {:<6} x-api-key: {}", product.name(), key.reveal());
         }
+        let (vault, passwords) = (&services.identity.vault, &services.identity.passwords);
+        let password = bootstrap::administrator(&services.store, vault, passwords).await?;
+        println!("{}", style.bold("Look at the call in the console:"));
+        let http = reachable(app.http_address());
+        println!("  http://{http}/console/#/calls");
+        if let Some(password) = password {
+            println!(
+                "  sign in as {} with the password {}",
+                bootstrap::ADMINISTRATOR,
+                password.reveal()
+            );
+        }
         println!(
             "Call it yourself: a softphone to the SIP address above, or\n  {} call {AGENT} --say \"i'd like to book an appointment\"",
             program()

@@ -467,6 +467,7 @@ pub fn example(route: &Route, org: &Organisation) -> (String, Value) {
         }
         ("POST", "/api/v1/agents/{agent_id}/rollback") => json!({ "version": 1 }),
         ("POST", "/api/v1/workflows") => json!({ "name": "Clinic", "definition": clinic() }),
+        ("POST", "/api/v1/workflows/check") => json!({ "definition": clinic() }),
         ("PUT", "/api/v1/workflows/{workflow_id}") => json!({ "name": "belongs-still" }),
         ("POST", "/api/v1/tts-voices") => {
             json!({ "provider_id": org.things["tts"], "voice_name": format!("voice {}", Uuid::now_v7()) })

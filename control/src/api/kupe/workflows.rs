@@ -35,6 +35,21 @@ static WORKFLOW: Shape = shape(
         need("updated_at", Kind::Time),
     ],
 );
+static CHECK: Shape = shape("WorkflowCheck", &[need("definition", Kind::Map)]);
+static PROBLEM: Shape = shape(
+    "WorkflowProblem",
+    &[
+        need("path", Kind::Text(0, 0)),
+        need("message", Kind::Text(0, 0)),
+    ],
+);
+static CHECKED: Shape = shape(
+    "WorkflowChecked",
+    &[
+        need("valid", Kind::Boolean),
+        need("problems", Kind::List(&Kind::Object(&PROBLEM), 0)),
+    ],
+);
 pub(in crate::api) static MESSAGE: Shape = shape("Message", &[need("message", Kind::Text(0, 0))]);
 
 pub(super) fn routes() -> Vec<Route> {
@@ -49,6 +64,11 @@ pub(super) fn routes() -> Vec<Route> {
             .answers(Kind::Object(&WORKFLOW))
             .added()
             .idempotent(),
+        route!(Kupe POST "/api/v1/workflows/check", KeyOrBearer "any" 200, check)
+            .does("Says what is wrong with a definition, and keeps nothing")
+            .takes(&CHECK)
+            .answers(Kind::Object(&CHECKED))
+            .added(),
         route!(Kupe GET "/api/v1/workflows/{workflow_id}", KeyOrBearer "any" 200, show)
             .does("A workflow")
             .answers(Kind::Object(&WORKFLOW))
@@ -83,6 +103,22 @@ async fn create(cx: Context) -> Result<Response, Failure> {
     });
     let workflow = made.await?;
     Ok(reply_versioned(&cx, to_json(&workflow), workflow.version))
+}
+
+async fn check(cx: Context) -> Result<Response, Failure> {
+    let definition = cx.body.value("definition").cloned().unwrap_or_default();
+    let problems = match workflows::check(&definition) {
+        Ok(()) => Vec::new(),
+        Err(failure) => failure.errors,
+    };
+    let listed: Vec<Value> = problems
+        .iter()
+        .map(|problem| json!({ "path": problem.path, "message": problem.message }))
+        .collect();
+    Ok(reply(
+        &cx,
+        json!({ "valid": problems.is_empty(), "problems": listed }),
+    ))
 }
 
 async fn show(cx: Context) -> Result<Response, Failure> {

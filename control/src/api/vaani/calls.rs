@@ -84,6 +84,7 @@ pub(super) fn routes() -> Vec<Route> {
                         FILTERS[4],
                         FILTERS[5],
                         FILTERS[6],
+                        may("status", Kind::OneOf(&["active", "ended"])),
                     ]
                 },
             )
@@ -120,6 +121,7 @@ pub(super) fn filter(cx: &Context) -> Result<HistoryFilter, Failure> {
         from: time("start_datetime")?,
         until: time("end_datetime")?,
         batch: cx.query.uuid("batch_id"),
+        status: cx.query.owned("status"),
         everywhere: false,
     })
 }
@@ -202,7 +204,6 @@ async fn show(cx: Context) -> Result<Response, Failure> {
     let mut body = to_json(&call.call);
     body["transcript"] = json!(call.turns);
     body["recording"] = json!(call.call.recording);
-    body["outcome"] = json!(call.call.outcome);
     Ok(reply(&cx, body))
 }
 
@@ -295,6 +296,8 @@ fn to_json(call: &CallRecord) -> Value {
         "duration_seconds": call.duration_ms.map(|ms| ms as f64 / 1000.0),
         "disposition": call.disposition,
         "batch_id": call.batch_id,
+        "carrier": call.carrier,
+        "outcome": call.outcome,
     })
 }
 
