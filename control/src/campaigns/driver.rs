@@ -220,7 +220,9 @@ impl Driver {
             return Ok(());
         }
         let setup = match self.setup(found).await? {
-            Ok(setup) => setup,
+            Ok(Some(setup)) => setup,
+            // Trunks of the API come into force after the start, and on other servers later still.
+            Ok(None) => return Ok(()),
             Err(reason) => return self.pause(found.id, reason).await,
         };
         let Carrier::Sip(trunk) = &setup.carrier;
@@ -286,14 +288,18 @@ impl Driver {
         Arc::clone(&kept.dialler)
     }
 
-    /// Agent, line and trunk; else why the campaign must pause.
-    async fn setup(&mut self, found: &Campaign) -> Result<Result<Setup, &'static str>, StoreError> {
+    /// Agent, line and trunk, or none while this server does not know the trunk; else why the
+    /// campaign must pause.
+    async fn setup(
+        &mut self,
+        found: &Campaign,
+    ) -> Result<Result<Option<Setup>, &'static str>, StoreError> {
         self.dialler(found);
         let known = self.kept.get(&found.id).and_then(|kept| kept.setup.clone());
         if let Some((at, setup)) = known
             && now().duration_since(at) < SETUP_KEPT
         {
-            return Ok(Ok(setup));
+            return Ok(Ok(Some(setup)));
         }
         let services = &self.services;
         let tenant = Tenant::of(found.org);
@@ -305,7 +311,7 @@ impl Driver {
             return Ok(Err("line_unavailable"));
         };
         let Ok(carrier) = line::carrier(services, &line) else {
-            return Ok(Err("line_unavailable"));
+            return Ok(Ok(None));
         };
         let Some(factory) = services.agents.factory() else {
             return Ok(Err("agent_unavailable"));
@@ -321,7 +327,7 @@ impl Driver {
         if let Some(kept) = self.kept.get_mut(&found.id) {
             kept.setup = Some((now(), setup.clone()));
         }
-        Ok(Ok(setup))
+        Ok(Ok(Some(setup)))
     }
 
     async fn pause(&self, id: Uuid, reason: &'static str) -> Result<(), StoreError> {
