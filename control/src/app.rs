@@ -21,6 +21,8 @@ use uuid::Uuid;
 use crate::agents::{AgentCatalogue, AgentError, build_agents};
 use crate::api::auth::load_or_make_token;
 use crate::api::router::router;
+use crate::billing::calls::CallBilling;
+use crate::billing::{prices, sweep};
 use crate::calls::controller::CallController;
 use crate::calls::registry::CallRegistry;
 use crate::calls::{queries, recovery};
@@ -31,7 +33,6 @@ use crate::config::Config;
 use crate::descriptors;
 use crate::housekeeping;
 use crate::numbers::trunks::TrunkDirectory;
-use crate::outbound::budget::Unbilled;
 use crate::services::{AdminToken, Identity, Services};
 use crate::sip_line;
 use crate::sip_line::trunks::{TrunkRegistry, follow_directory, keep_trunks};
@@ -145,12 +146,15 @@ impl App {
             tokio::task::spawn_blocking(built).await??
         };
         let registry = CallRegistry::new(config.server.calls_max);
+        let tariff = prices::bring_into_force(&store, &config.billing, now_us()).await?;
+        let billing = CallBilling::new(&config, store.clone(), tariff);
         let controller = CallController::new(
             Arc::clone(&config),
             store.clone(),
             boot_id,
             registry.clone(),
             agents.clone(),
+            billing.clone(),
         );
         let trunks = TrunkDirectory::new(store.clone(), identity.vault.clone());
         let sip_trunks = TrunkRegistry::new(&config.sip, &config.trunks);
@@ -169,14 +173,14 @@ impl App {
             sip_trunks,
             resolver: OnceLock::new(),
             dial_now: Arc::default(),
-            budget: Arc::new(Unbilled),
             sip: OnceLock::new(),
         });
         let (sip_address, calls) = bind_sip(&services).await?.unzip();
-        let housekeeping = tokio::spawn(housekeeping::run(
-            services.registry.clone(),
-            services.metrics.clone(),
-        ));
+        let beats = housekeeping::run(services.registry.clone(), services.metrics.clone());
+        let sweeping = sweep::run(services.store.clone(), billing);
+        let housekeeping = tokio::spawn(async move {
+            tokio::join!(beats, sweeping);
+        });
         let campaigns = tokio::spawn(campaigns::driver::run(Arc::clone(&services), node_id));
         let http_stop = CancellationToken::new();
         let (http_address, http) = bind_http(&services, http_stop.clone()).await?;

@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod api;
 pub mod app;
+pub mod billing;
 pub mod calls;
 pub mod campaigns;
 pub mod carriers;

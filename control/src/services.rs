@@ -20,7 +20,6 @@ use crate::identity::password::Passwords;
 use crate::identity::sessions;
 use crate::identity::vault::Vault;
 use crate::numbers::trunks::TrunkDirectory;
-use crate::outbound::budget::CallBudget;
 use crate::sip_line::trunks::TrunkRegistry;
 use crate::store::Store;
 
@@ -54,8 +53,6 @@ pub struct Services {
     pub resolver: OnceLock<Resolver>,
     /// Has the dialler of campaigns look at once.
     pub dial_now: Arc<tokio::sync::Notify>,
-    /// Whether there is money for a call.
-    pub budget: Arc<dyn CallBudget>,
     /// The SIP user agent once it is bound.
     pub sip: OnceLock<UserAgent>,
 }

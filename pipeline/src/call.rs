@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use media::leg::LegStatistics;
@@ -15,6 +15,7 @@ use crate::llm::{LanguageModel, LlmUsage, ToolDefinition, ToolRunner};
 use crate::stt::SpeechToText;
 use crate::tts::TextToSpeech;
 use crate::turn::detector::PauseRule;
+use crate::usage_meter::UsageMeter;
 
 /// What the conversation needs to know of an agent.
 #[derive(Clone, Debug)]
@@ -84,6 +85,8 @@ pub struct CallSetup {
     pub events: mpsc::Sender<CallEvent>,
     /// Orders from outside.
     pub orders: mpsc::Receiver<CallOrder>,
+    /// Counts what the call uses.
+    pub meter: Arc<UsageMeter>,
 }
 
 /// Orders to a running conversation.
@@ -94,6 +97,9 @@ pub enum CallOrder {
     RemoteHungUp,
     /// End the call now, for this reason.
     HangUp(EndReason),
+    /// The call is paid up to then: it says goodbye shortly before and ends then, unless told a
+    /// later time first.
+    FundedUntil(Instant),
 }
 
 /// Why a transfer did not happen.
@@ -144,6 +150,8 @@ pub enum EndReason {
     MediaTimeout,
     /// The agent's limit for a call was reached.
     DurationLimit,
+    /// There was no credit for more.
+    CreditExhausted,
     /// The server was shut down.
     ServerShutdown,
     /// An operator ended it.
@@ -280,6 +288,11 @@ pub enum CallEvent {
     },
     /// Tokens used by an answer.
     Usage(LlmUsage),
+    /// No more credit could be set aside for the call.
+    CreditLow {
+        /// Paid seconds that are left.
+        seconds_left: u64,
+    },
     /// The state machine moved: `listening`, `thinking`, `speaking`, `tool`, `ended`.
     State {
         /// Name of the state.

@@ -31,6 +31,7 @@ use crate::llm::{
 use crate::provider_error::ProviderError;
 use crate::stt::{SttCommand, SttEvent, SttRequest, SttStream};
 use crate::tts::{TtsEvent, TtsRequest};
+use crate::usage_meter::UsageMeter;
 
 /// Events of providers that may wait for the task.
 pub const INBOX: usize = 128;
@@ -62,6 +63,7 @@ pub async fn run_with(setup: CallSetup, config: ConversationConfig) -> EndReason
         variables,
         events,
         mut orders,
+        meter,
     } = setup;
     let (inbox_in, mut inbox) = mpsc::channel(INBOX);
     let request = LlmSessionRequest {
@@ -101,6 +103,7 @@ pub async fn run_with(setup: CallSetup, config: ConversationConfig) -> EndReason
         events,
         event_backlog: VecDeque::new(),
         ended: None,
+        meter,
     };
     let reason = AssertUnwindSafe(session.serve(&mut inbox, &mut orders))
         .catch_unwind()
@@ -153,6 +156,7 @@ struct Session {
     events: mpsc::Sender<CallEvent>,
     event_backlog: VecDeque<CallEvent>,
     ended: Option<EndReason>,
+    meter: Arc<UsageMeter>,
 }
 
 impl Session {
@@ -226,12 +230,20 @@ impl Session {
     fn perform(&mut self, action: Action) {
         match action {
             Action::OpenStt { session, request } => self.open_stt(session, request),
-            Action::Stt(command) => self.stt_backlog.push_back(command),
+            Action::Stt(command) => {
+                if matches!(command, SttCommand::Audio(_)) {
+                    self.meter.heard(FRAME_MS.into());
+                }
+                self.stt_backlog.push_back(command);
+            }
             Action::Respond { request, history } => {
                 self.order_model(ModelOrder::Respond { request, history });
             }
             Action::CancelRespond { request } => self.order_model(ModelOrder::Cancel { request }),
-            Action::Synthesize { job, request } => self.synthesize(job, request),
+            Action::Synthesize { job, request } => {
+                self.meter.spoke(&request.text);
+                self.synthesize(job, request);
+            }
             Action::CancelSynthesis { job } => abort(self.jobs.remove(&job)),
             Action::RunTool { run, call } => self.run_tool(run, call),
             Action::CancelTool { run } => abort(self.tools.remove(&run)),
@@ -258,6 +270,9 @@ impl Session {
                 "tts" => self.services.tts.name().to_owned(),
                 _ => String::new(),
             };
+        }
+        if let CallEvent::Usage(usage) = &event {
+            self.meter.answered(usage.input_tokens, usage.output_tokens);
         }
         let is_partial = matches!(event, CallEvent::CallerPartial { .. });
         if !(is_partial && self.event_backlog.len() >= EVENT_BACKLOG) {
@@ -630,6 +645,7 @@ mod tests {
                 variables: BTreeMap::new(),
                 events,
                 orders: order_receiver,
+                meter: Arc::default(),
             };
             let script = CallerScript {
                 said: self.said,

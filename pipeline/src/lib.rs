@@ -21,4 +21,5 @@ pub mod testing;
 pub mod tts;
 pub mod turn;
 pub mod turn_timings;
+pub mod usage_meter;
 pub mod workflow;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pipeline::call::EndReason;
 use serde_json::json;
 
 use super::error::ApiError;
 use super::pagination::QueryParameters;
+use crate::billing::usage;
 use crate::calls::id::CallId;
 use crate::calls::queries::{self, CallFilter};
 use crate::services::Services;
@@ -52,12 +53,19 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(services): Shared,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     let detail = queries::find_call_detail(&services.store, id).await?;
     let mut detail = detail.ok_or_else(|| ApiError::not_found("call"))?;
     detail.call = detail.call.located_in(&services.config.recordings_dir());
-    Ok(Json(detail).into_response())
+    let mut body = serde_json::to_value(detail).map_err(|_| ApiError::internal())?;
+    // A workspace's session may look at its calls here; what they cost us is the operator's.
+    let token = headers.get("authorization").and_then(|it| it.to_str().ok());
+    let token = token.and_then(|it| it.strip_prefix("Bearer "));
+    let our_cost = token.is_some_and(|token| services.admin.matches(token));
+    body["bill"] = json!(usage::bill(&services.store, id.uuid(), None, our_cost).await?);
+    Ok(Json(body).into_response())
 }
 
 /// `POST /v1/calls/{id}/hangup`: accepted; the end follows as an event.

@@ -75,6 +75,26 @@ pub fn document(product: Option<Product>) -> Value {
     })
 }
 
+/// Method and words of the path. Paths that differ only in their punctuation are numbered.
+fn operation_id(route: &Route) -> String {
+    let words = |route: &Route| -> Vec<&'static str> {
+        let words = route.path.split(['/', '-', '_', '{', '}', '.']);
+        words.filter(|word| !word.is_empty()).collect()
+    };
+    let own = words(route);
+    let alike = table::routes()
+        .iter()
+        .take_while(|other| (other.method, other.path) != (route.method, route.path))
+        .filter(|other| other.method == route.method && words(other) == own)
+        .count();
+    let id = format!("{}_{}", route.method.to_ascii_lowercase(), own.join("_"));
+    if alike == 0 {
+        id
+    } else {
+        format!("{id}_{}", alike + 1)
+    }
+}
+
 fn operation(route: &'static Route, shapes: &mut Map<String, Value>) -> Value {
     let mut parameters: Vec<Value> = route
         .parameters()
@@ -92,13 +112,8 @@ fn operation(route: &'static Route, shapes: &mut Map<String, Value>) -> Value {
             "name": field.name, "in": "query", "required": field.required, "schema": schema,
         }));
     }
-    let words: Vec<&str> = route
-        .path
-        .split(['/', '-', '_', '{', '}', '.'])
-        .filter(|word| !word.is_empty())
-        .collect();
     let mut operation = json!({
-        "operationId": format!("{}_{}", route.method.to_ascii_lowercase(), words.join("_")),
+        "operationId": operation_id(route),
         "tags": [route.product.name()],
         "summary": route.summary,
         "parameters": parameters,

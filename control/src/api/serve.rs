@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use futures_util::StreamExt as _;
@@ -50,6 +50,8 @@ pub(crate) fn published() -> Router<Arc<Services>> {
     let mut router = Router::new();
     for (path, routes) in paths {
         let product = routes[0].product;
+        let is_gone = routes.iter().any(|route| route.status == 410);
+        let is_billing = path.starts_with("/api/v1/billing") || path.starts_with("/billing");
         let mut methods: MethodRouter<Arc<Services>> = MethodRouter::new();
         for route in routes {
             let filter = match route.method {
@@ -63,13 +65,23 @@ pub(crate) fn published() -> Router<Arc<Services>> {
                 serve(route, state, request)
             }));
         }
-        let methods = methods.fallback(move || async move {
-            Failure::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "this address does not take this method",
-            )
-            .into_response_for(product)
+        let methods = methods.fallback(move |headers: HeaderMap| async move {
+            let failure = if is_billing && headers.contains_key("x-api-key") {
+                Failure::forbidden("with a key billing can only be read")
+            } else if is_gone {
+                Failure::new(
+                    StatusCode::GONE,
+                    "gone",
+                    "this address is not served any more",
+                )
+            } else {
+                Failure::new(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method_not_allowed",
+                    "this address does not take this method",
+                )
+            };
+            failure.into_response_for(product)
         });
         router = router.route(&path, methods);
     }
@@ -264,11 +276,7 @@ fn read_query(
     }
 }
 
-async fn read_body(
-    route: &Route,
-    headers: &axum::http::HeaderMap,
-    body: Body,
-) -> Result<Bytes, Failure> {
+async fn read_body(route: &Route, headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
     if matches!(route.body, BodyKind::Json(_))
         && let Some(kind) = headers.get(header::CONTENT_TYPE)
     {

@@ -21,6 +21,12 @@ pub enum Refusal {
     /// The trunk has more calls a second than it may have.
     #[error("too many calls a second")]
     TrunkRate,
+    /// Nobody has the credit for a call.
+    #[error("there is no credit for the call")]
+    NoCredit,
+    /// It cannot be found out whether there is credit.
+    #[error("credit cannot be checked right now")]
+    BillingUnavailable,
     /// No common codec.
     #[error("no common codec")]
     NoCodec,
@@ -40,6 +46,8 @@ impl Refusal {
             Self::AgentUnavailable => "agent_unavailable",
             Self::TrunkFull => "trunk_full",
             Self::TrunkRate => "trunk_rate",
+            Self::NoCredit => "no_credit",
+            Self::BillingUnavailable => "billing_unavailable",
             Self::NoCodec => "no_codec",
             Self::NoMedia => "no_media",
         }
@@ -53,8 +61,10 @@ impl Refusal {
             Self::AtCapacity
             | Self::Draining
             | Self::NoMedia
+            | Self::BillingUnavailable
             | Self::TrunkFull
             | Self::TrunkRate => 503,
+            Self::NoCredit => 402,
             Self::UnknownAgent => 404,
             Self::AgentUnavailable => 480,
             Self::NoCodec => 488,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media::leg::LegStatistics;
 use media::leg_queue::MediaLeg;
@@ -29,6 +29,7 @@ use super::record::{Direction, NewCall};
 use super::registry::{Admission, CallRegistry};
 use crate::agents::placeholders::with_variables;
 use crate::agents::{Agent, AgentCatalogue};
+use crate::billing::calls::{CallAccount, CallBilling, MoneyNotice};
 use crate::clock::now_us;
 use crate::config::Config;
 use crate::outbound::outcome::DialEnd;
@@ -39,6 +40,10 @@ use crate::telemetry::metrics as meters;
 const EVENT_CAPACITY: usize = 256;
 /// How long the end of a leg and of its recording is waited for.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
+/// A conversation that goes on for longer after the end of its credit is broken off.
+const OVERTIME_MAX: Duration = Duration::from_secs(2);
+/// Notices of the account that may wait.
+const NOTICE_CAPACITY: usize = 4;
 
 /// Takes calls in and sees them through. Cloneable.
 #[derive(Clone, Debug)]
@@ -53,6 +58,7 @@ struct Shared {
     boot_id: String,
     registry: CallRegistry,
     agents: AgentCatalogue,
+    billing: CallBilling,
 }
 
 impl CallController {
@@ -64,6 +70,7 @@ impl CallController {
         boot_id: String,
         registry: CallRegistry,
         agents: AgentCatalogue,
+        billing: CallBilling,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -72,6 +79,7 @@ impl CallController {
                 boot_id,
                 registry,
                 agents,
+                billing,
             }),
         }
     }
@@ -85,14 +93,40 @@ impl CallController {
         called: &str,
         carrier: &'static str,
     ) -> Result<(Arc<Agent>, Admission), Refusal> {
-        let admitted = self.find(called).await.and_then(|agent| {
-            let admission = self.shared.registry.admit()?;
-            Ok((agent, admission))
-        });
+        let admitted = match self.find(called).await {
+            Ok(agent) => self.take_in(agent, carrier).await,
+            Err(refusal) => Err(refusal),
+        };
         if let Err(refusal) = &admitted {
             meters::call_refused(carrier, *refusal);
         }
         admitted
+    }
+
+    /// Takes a place for a call that `agent` answers, and opens its account.
+    async fn take_in(
+        &self,
+        agent: Arc<Agent>,
+        carrier: &'static str,
+    ) -> Result<(Arc<Agent>, Admission), Refusal> {
+        let admission = self.shared.registry.admit()?;
+        let account = self.account(admission.id(), &agent, carrier, None).await?;
+        Ok((agent, admission.on_account(account)))
+    }
+
+    /// Opens the account of a call that `agent` speaks in. A call that a user places is charged to
+    /// that user, any other to whose agent it is.
+    ///
+    /// # Errors
+    /// Why the call must not begin.
+    pub async fn account(
+        &self,
+        call: CallId,
+        agent: &Agent,
+        carrier: &str,
+        user: Option<uuid::Uuid>,
+    ) -> Result<CallAccount, Refusal> {
+        self.shared.billing.begin(call, agent, carrier, user).await
     }
 
     /// Who would answer `called`.
@@ -148,7 +182,7 @@ impl CallController {
     /// Opens the record of a call that goes the given way.
     pub async fn open_as(
         &self,
-        admission: Admission,
+        mut admission: Admission,
         call: CallOrigin,
         recorded: bool,
         way: Way,
@@ -194,6 +228,7 @@ impl CallController {
                 viewers: admission.viewers(),
                 events: 0,
             },
+            account: admission.take_account(),
             admission,
             agent: call.agent,
             carrier,
@@ -250,6 +285,7 @@ pub struct OpenCall {
     carrier: &'static str,
     variables: BTreeMap<String, String>,
     statistics: Option<LegStatistics>,
+    account: Option<CallAccount>,
 }
 
 impl OpenCall {
@@ -268,6 +304,9 @@ impl OpenCall {
 
     /// Notes the answer.
     pub async fn answered(&self) {
+        if let Some(account) = &self.account {
+            account.answered(now());
+        }
         let stored =
             queries::set_answered(&self.controller.shared.store, self.id(), now_us()).await;
         if let Err(error) = stored {
@@ -295,15 +334,51 @@ impl OpenCall {
             variables: self.variables.clone(),
             events,
             orders,
+            meter: self
+                .account
+                .as_ref()
+                .map(CallAccount::meter)
+                .unwrap_or_default(),
         };
         let session = pipeline::call_session::run(setup).in_current_span();
         let session = tokio::spawn(session);
         let _abort = AbortOnDrop(session.abort_handle());
+        let (notify, mut notices) = mpsc::channel(NOTICE_CAPACITY);
+        let orders = self.admission.orders();
+        let keeper = self.account.as_ref();
+        let keeper = keeper.and_then(|account| account.keeper(orders, notify));
+        let _keeper = keeper.map(|keeper| {
+            let keeping = keeper.run().in_current_span();
+            AbortOnDrop(tokio::spawn(keeping).abort_handle())
+        });
         let mut reported = None;
-        while let Some(event) = received.recv().await {
+        loop {
+            let funded_until = self.account.as_ref().and_then(CallAccount::funded_until);
+            let event = tokio::select! {
+                event = received.recv() => match event {
+                    Some(event) => event,
+                    None => break,
+                },
+                Some(MoneyNotice::Low { seconds_left }) = notices.recv() => {
+                    CallEvent::CreditLow { seconds_left }
+                }
+                // The conversation ends itself at the funded second; this is the second wall.
+                () = overtime(funded_until) => {
+                    if self.account.as_ref().and_then(CallAccount::funded_until) > funded_until {
+                        continue;
+                    }
+                    tracing::error!("conversation went on without credit and is broken off");
+                    reported = Some(EndReason::CreditExhausted);
+                    session.abort();
+                    break;
+                }
+            };
             if let CallEvent::Ended { reason, statistics } = &event {
                 reported = Some(*reason);
                 self.statistics = Some(*statistics);
+                if let Some(account) = &self.account {
+                    account.hung_up(now());
+                }
             }
             meters::call_event(&event);
             self.record.keep(event).await;
@@ -311,15 +386,20 @@ impl OpenCall {
         match session.await {
             Ok(reason) => reason,
             Err(error) => {
-                tracing::error!(%error, "conversation failed");
+                if !error.is_cancelled() {
+                    tracing::error!(%error, "conversation failed");
+                }
                 reported.unwrap_or(EndReason::InternalError)
             }
         }
     }
 
     /// Closes the record once the leg and its recording are finished; frees the place.
-    pub async fn finish(self, outcome: CallOutcome, leg: Option<LegControl>) {
+    pub async fn finish(mut self, outcome: CallOutcome, leg: Option<LegControl>) {
         let ended_at = now_us();
+        if let Some(account) = &self.account {
+            account.hung_up(now());
+        }
         let id = self.id();
         let mut statistics = self.statistics;
         let mut recording = None;
@@ -345,6 +425,10 @@ impl OpenCall {
         }
         if let Some(echo) = statistics.and_then(|statistics| statistics.echo) {
             meters::leg_echo(self.carrier, &echo);
+        }
+        // Before the record is closed, so that a call that shows as ended has its bill.
+        if let Some(account) = self.account.take() {
+            account.settle(now()).await;
         }
         let store = &self.controller.shared.store;
         let length = recording.map(|r| r.duration_ms);
@@ -436,6 +520,19 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Waits until a while after the end of the credit; for ever where nothing has to be paid.
+async fn overtime(funded_until: Option<Instant>) {
+    match funded_until.and_then(|until| until.checked_add(OVERTIME_MAX)) {
+        Some(end) => tokio::time::sleep_until(end.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The runtime's clock, which a test may have paused.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 fn recording_file(id: CallId) -> String {

@@ -18,6 +18,12 @@ impl CallId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// The id itself.
+    #[must_use]
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
 }
 
 impl CallId {

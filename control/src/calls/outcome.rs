@@ -77,6 +77,7 @@ impl From<EndReason> for CallOutcome {
             | EndReason::CallerHungUp
             | EndReason::Transferred
             | EndReason::CallerSilent
+            | EndReason::CreditExhausted
             | EndReason::DurationLimit => OutcomeClass::Completed,
             EndReason::ServerShutdown | EndReason::OperatorHungUp => OutcomeClass::Stopped,
             EndReason::MediaTimeout => OutcomeClass::CarrierFailed,

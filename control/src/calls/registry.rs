@@ -9,6 +9,7 @@ use tokio::sync::{Notify, broadcast, mpsc};
 use super::admission::Refusal;
 use super::events::NumberedEvent;
 use super::id::CallId;
+use crate::billing::calls::CallAccount;
 
 /// Orders that may wait for a conversation; more are refused, the call is ending anyway.
 pub const ORDER_CAPACITY: usize = 8;
@@ -48,6 +49,7 @@ pub struct Admission {
     orders: Option<mpsc::Receiver<CallOrder>>,
     order_sender: mpsc::Sender<CallOrder>,
     events: broadcast::Sender<NumberedEvent>,
+    account: Option<CallAccount>,
 }
 
 impl CallRegistry {
@@ -98,6 +100,7 @@ impl CallRegistry {
             orders: Some(order_receiver),
             order_sender: orders,
             events,
+            account: None,
         })
     }
 
@@ -172,6 +175,18 @@ impl Shared {
 }
 
 impl Admission {
+    /// Gives the call its account.
+    #[must_use]
+    pub fn on_account(mut self, account: CallAccount) -> Self {
+        self.account = Some(account);
+        self
+    }
+
+    /// Takes the call's account out; once.
+    pub fn take_account(&mut self) -> Option<CallAccount> {
+        self.account.take()
+    }
+
     /// The orders' receiving end, for the conversation; once.
     pub fn take_orders(&mut self) -> Option<mpsc::Receiver<CallOrder>> {
         self.orders.take()

@@ -448,9 +448,14 @@ fn refused(refusal: Refusal) -> Closing {
         | Refusal::TrunkRate
         | Refusal::AtCapacity
         | Refusal::Draining
+        | Refusal::BillingUnavailable
         | Refusal::NoMedia => Closing {
             code: close_code::AGAIN,
             reason: "no capacity, try again later",
+        },
+        Refusal::NoCredit => Closing {
+            code: close_code::POLICY,
+            reason: "no credit",
         },
         Refusal::UnknownAgent | Refusal::AgentUnavailable | Refusal::NoCodec => Closing {
             code: close_code::POLICY,

@@ -239,6 +239,20 @@ pub fn print_summary(report: &CallReport, recordings: &Path, style: Style) {
             "outcome: {}",
             record["outcome"]["reason"].as_str().unwrap_or("?")
         );
+        if let Some(total) = record["bill"]["total"].as_str() {
+            let currency = record["bill"]["currency"].as_str().unwrap_or_default();
+            println!("cost: {total} {currency}");
+            for item in record["bill"]["items"].as_array().into_iter().flatten() {
+                println!(
+                    "  {:<10} {:<16} {:>8} {}s  {}",
+                    item["service"].as_str().unwrap_or_default(),
+                    item["provider"].as_str().unwrap_or_default(),
+                    item["units"],
+                    item["unit"].as_str().unwrap_or_default(),
+                    item["cost"].as_str().unwrap_or_default(),
+                );
+            }
+        }
         if let Some(file) = record["recording"]["file"].as_str() {
             let path = recordings.join(file);
             // The server may run elsewhere, with folders of its own.

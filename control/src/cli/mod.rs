@@ -4,6 +4,7 @@ pub mod admin;
 pub mod call;
 pub mod caller;
 pub mod demo;
+pub mod ledger;
 pub mod routes;
 mod serve;
 #[cfg(feature = "embedded-speech")]
@@ -48,6 +49,9 @@ pub enum Command {
     /// Look after accounts
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    /// Check the books, credit a wallet
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Look into a SIP trunk
     Trunk(trunk::TrunkArgs),
     /// Serve and call the clinic agent once, all in this process
@@ -83,6 +87,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Call(args) => call::run(*args, &config),
         Command::Routes(args) => routes::run(&args),
         Command::Admin(command) => admin::run(command, &config),
+        Command::Ledger(command) => ledger::run(command, &config),
         Command::Trunk(args) => trunk::run(&args, &config),
         Command::Demo(args) => demo::run(args, config),
         #[cfg(feature = "embedded-speech")]

@@ -218,6 +218,7 @@ fn resolve(file: File, base: &Path) -> Result<Config, ConfigError> {
     }
     super::sip::check(&file.sip, &file.trunks)
         .map_err(|(key, message)| inconsistent(key, message))?;
+    super::billing::check(&file.billing).map_err(|(key, message)| inconsistent(key, message))?;
     for trunk in &file.trunks {
         if let Some(agent) = &trunk.agent
             && !agents.contains_key(agent)
@@ -241,6 +242,7 @@ fn resolve(file: File, base: &Path) -> Result<Config, ConfigError> {
         identity: file.identity,
         openness: file.openness,
         limits: file.limits,
+        billing: file.billing,
         livekit: file.livekit,
         log: file.log,
         sip: file.sip,

@@ -4,6 +4,7 @@
 //! between agents, workflows and numbers hold, and an `Option` remains only where absence means
 //! something.
 
+mod billing;
 pub mod duration;
 mod load;
 mod secret;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub use self::billing::{Amount, BillingSection, PriceSection, ReserveSection};
 pub use self::load::{ConfigError, EMBEDDED_WORKFLOW};
 pub use self::secret::Secret;
 pub use self::sections::{
@@ -45,6 +47,8 @@ pub struct Config {
     pub openness: OpennessSection,
     /// How often one caller may call.
     pub limits: LimitsSection,
+    /// What calls cost.
+    pub billing: BillingSection,
     /// LiveKit.
     pub livekit: LivekitSection,
     /// Logging.

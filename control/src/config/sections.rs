@@ -10,6 +10,7 @@ use std::time::Duration;
 use pipeline::llm::tools::HttpTool;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::billing::BillingSection;
 use super::duration;
 use super::secret::Secret;
 use super::sip::{SipSection, TrunkSection};
@@ -713,6 +714,7 @@ pub(crate) struct File {
     pub(crate) identity: IdentitySection,
     pub(crate) openness: OpennessSection,
     pub(crate) limits: LimitsSection,
+    pub(crate) billing: BillingSection,
     pub(crate) livekit: LivekitSection,
     pub(crate) log: LogSection,
     pub(crate) sip: SipSection,
@@ -740,6 +742,7 @@ impl Default for File {
             identity: IdentitySection::default(),
             openness: OpennessSection::default(),
             limits: LimitsSection::default(),
+            billing: BillingSection::default(),
             livekit: LivekitSection::default(),
             log: LogSection::default(),
             sip: SipSection::default(),

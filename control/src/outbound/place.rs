@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::budget::Payer;
 use super::line::{self, Carrier};
-use super::outcome::{DialDetail, DialEnd, DialOutcome};
+use super::outcome::{DialDetail, DialEnd};
 use crate::agents::Agent;
 use crate::calls::controller::{CallOrigin, Way};
 use crate::calls::id::CallId;
@@ -87,6 +87,13 @@ async fn begin(
             return Err(refused);
         }
     };
+    let user = call.payer.user;
+    let account = controller.account(id, &call.agent, carrier_name, user);
+    // Without credit there is a record too, of a call that did not leave.
+    let (admission, credit) = match account.await {
+        Ok(account) => (admission.on_account(account), Ok(())),
+        Err(refusal) => (admission, Err(refusal)),
+    };
     let origin = CallOrigin {
         agent: call.agent,
         carrier: carrier_name,
@@ -104,26 +111,17 @@ async fn begin(
     let open = controller.open_as(admission, origin, recorded, way).await;
     let prepared = async {
         let carrier = carrier?;
-        let held = services.budget.hold(id, call.payer).await;
-        held.map_err(|error| (DialDetail::NoCredit, error.to_string()))?;
+        credit.map_err(|refusal| (DialDetail::NoCredit, refusal.to_string()))?;
         let Carrier::Sip(trunk) = carrier;
         let caller = Some(call.line.number.as_str());
-        let ready = outbound::ready(services, &trunk, &call.to, caller, &id.to_string()).await;
-        if ready.is_err() {
-            services.budget.release(id).await;
-        }
-        ready
+        outbound::ready(services, &trunk, &call.to, caller, &id.to_string()).await
     };
     match prepared.await {
         Ok(ready) => {
             let services = Arc::clone(services);
-            let budget = Arc::clone(&services.budget);
             let ring_max = call.ring_max;
             let dialling = async move {
                 let end = outbound::run(services, ready, open, ring_max).await;
-                if end.outcome != DialOutcome::Answered {
-                    budget.release(id).await;
-                }
                 // Nobody may be waiting.
                 let _ = sender.send(end);
             };

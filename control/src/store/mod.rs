@@ -62,6 +62,26 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "campaigns",
         include_str!("../../migrations/0011_campaigns.sql"),
     ),
+    (
+        20,
+        "billing",
+        include_str!("../../migrations/0020_billing.sql"),
+    ),
+];
+/// Migrations in the words of one database only, where the two share none.
+const OWN_MIGRATIONS: &[(Dialect, i64, &str, &str)] = &[
+    (
+        Dialect::Sqlite,
+        21,
+        "append only",
+        include_str!("../../migrations/0021_append_only_sqlite.sql"),
+    ),
+    (
+        Dialect::Postgres,
+        21,
+        "append only",
+        include_str!("../../migrations/0021_append_only_postgres.sql"),
+    ),
 ];
 
 /// Why something was not read or written.
@@ -299,24 +319,24 @@ pub fn contains(text: &str) -> String {
 }
 
 fn migrator(dialect: Dialect) -> Migrator {
-    Migrator::with_migrations(
-        MIGRATIONS
-            .iter()
-            .map(|&(version, description, sql)| {
-                let text = match dialect {
-                    Dialect::Sqlite => sql.into_sql_str(),
-                    Dialect::Postgres => AssertSqlSafe(for_postgres(sql)).into_sql_str(),
-                };
-                Migration::new(
-                    version,
-                    description.into(),
-                    MigrationType::Simple,
-                    text,
-                    false,
-                )
-            })
-            .collect(),
-    )
+    let shared = MIGRATIONS.iter().map(|&(version, description, sql)| {
+        let text = match dialect {
+            Dialect::Sqlite => sql.into_sql_str(),
+            Dialect::Postgres => AssertSqlSafe(for_postgres(sql)).into_sql_str(),
+        };
+        (version, description, text)
+    });
+    let own = OWN_MIGRATIONS
+        .iter()
+        .filter(|(of, ..)| *of == dialect)
+        .map(|&(_, version, description, sql)| (version, description, sql.into_sql_str()));
+    let mut all: Vec<_> = shared.chain(own).collect();
+    all.sort_by_key(|(version, ..)| *version);
+    let migration = |(version, description, text): (i64, &'static str, _)| {
+        let simple = MigrationType::Simple;
+        Migration::new(version, description.into(), simple, text, false)
+    };
+    Migrator::with_migrations(all.into_iter().map(migration).collect())
 }
 
 /// The schema in PostgreSQL's words: types are named differently, and its tables are strict anyway.

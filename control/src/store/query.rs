@@ -152,6 +152,8 @@ impl Query {
 
     /// PostgreSQL cannot store U+0000 in text, so neither database gets it.
     fn check(&self) -> Result<(), StoreError> {
+        #[cfg(test)]
+        super::testing::statement_boundary();
         let has_nul = |value: &Value| matches!(value, Value::Text(Some(t)) if t.contains('\0'));
         if self.values.iter().any(has_nul) {
             return Err(StoreError::Unstorable);

@@ -167,7 +167,9 @@ async fn organisation(server: &Server, name: &'static str, number: &str) -> Orga
     let developer = member("developer", Role::Developer).await;
     let member_of_it = member("member", Role::Member).await;
     let leaver = member("leaver", Role::Member).await.id;
-    let things = things(server, &admin, name, number).await;
+    let mut things = things(server, &admin, name, number).await;
+    let wallet = money(server, id, member_of_it.id, (name, &things["call"])).await;
+    things.insert("wallet", wallet);
     Organisation {
         id,
         admin,
@@ -345,6 +347,65 @@ async fn things(
     things
 }
 
+/// An organisation that resells, with credit, some of it a member's, and a bill for its call. Tells
+/// the member's wallet.
+async fn money(server: &Server, org: Uuid, member: Uuid, (name, call): (&str, &str)) -> String {
+    use control::billing::book::By;
+    use control::billing::settlement::{CallTerms, CallUsage, settle};
+    use control::billing::wallet::Owner;
+    use control::billing::{journal, wallets};
+    let now = control::clock::now_us();
+    let usage = CallUsage {
+        terms: CallTerms {
+            call: call.parse().unwrap(),
+            org,
+            owner: Some(member),
+            agent: format!("belongs-to-{name}"),
+            call_type: "phone".to_owned(),
+            tariff: control::billing::rating::Tariff::default(),
+            currency: "USD".to_owned(),
+            markup_bps: 0,
+            commission_bps: 0,
+            payer: None,
+        },
+        duration_ms: 61_000,
+        lines: Vec::new(),
+    };
+    let note = Some(format!("belongs-to-{name}"));
+    let made = server.app.services().store.write(move |conn| {
+        Box::pin(async move {
+            control::store::sql(
+                "UPDATE organisations SET org_type = 'channel_partner' WHERE id = $1",
+            )
+            .bind(org)
+            .execute(conn)
+            .await?;
+            let section = control::config::BillingSection::default();
+            let source = wallets::of_organisation(conn, org, &section, now).await?;
+            let target = journal::ensure_wallet(conn, org, Owner::User(member), "USD", now).await?;
+            let mut book = journal::open_book(conn, source, None).await?.unwrap();
+            let terms = wallets::terms(None, note.clone());
+            book.grant(
+                now,
+                1_000_000_000,
+                terms,
+                By::engine(format!("test {source}")),
+            )
+            .unwrap();
+            journal::keep(conn, &book).await?;
+            let by = By::engine(format!("test {target}"));
+            let terms = wallets::terms(Some(now + 86_400_000_000), note);
+            let way = (source, target);
+            wallets::transfer(conn, way, (now, 5_000_000), terms, by)
+                .await?
+                .unwrap();
+            settle(conn, &usage, now).await?;
+            Ok(target)
+        })
+    });
+    made.await.unwrap().to_string()
+}
+
 /// A call as a carrier would have brought it.
 async fn call(server: &Server, admin: &Person, agent: &str, caller: &str) -> String {
     let store = &server.app.services().store;
@@ -416,6 +477,9 @@ pub fn example(route: &Route, org: &Organisation) -> (String, Value) {
             ("voice_id", _) => thing_or_voice(),
             ("provider_id", _) => Uuid::now_v7().to_string(),
             ("user_id", _) => org.member.id.to_string(),
+            ("wallet_id", _) => thing("wallet"),
+            ("org_id", _) => org.id.to_string(),
+            ("session_id", _) => thing("call"),
             ("key_id", _) => thing("key"),
             ("number", _) => org.number.replace('+', "%2B"),
             ("id", path) if path.starts_with("/organizations") => org.id.to_string(),
@@ -504,6 +568,16 @@ pub fn example(route: &Route, org: &Organisation) -> (String, Value) {
         ("PATCH", "/workspaces/{id}") => json!({ "name": "belongs-still" }),
         ("POST", "/workspaces/{id}/invite") => {
             json!({ "email": "guest@far.example", "role": "member" })
+        }
+        ("POST", "/api/v1/wallets/{wallet_id}/grants") => json!({ "amount_usd": 1.25 }),
+        ("POST", "/api/v1/wallets/{wallet_id}/cap") => json!({ "monthly_cap_usd": 50 }),
+        ("POST", "/api/v1/wallets/{wallet_id}/adjust") => {
+            json!({ "amount_usd": -0.5, "reason": "counted wrong" })
+        }
+        ("POST", "/api/v1/orgs/{org_id}/business-model") => json!({ "org_type": "distributor" }),
+        ("POST", "/api/v1/orgs/{org_id}/commission") => json!({ "commission_percentage": 5 }),
+        ("POST", "/api/v1/orgs/{org_id}/markup") => {
+            json!({ "markup_percentage": 12.5, "currency": "USD" })
         }
         ("POST", "/chats") => json!({ "agent_id": thing("workflow_agent"), "message": "hello" }),
         _ => Value::Null,

@@ -104,6 +104,8 @@ pub struct ConversationConfig {
     pub playout_slack: Duration,
     /// The warning comes this long before the end of the longest call.
     pub warning_before_end: Duration,
+    /// The goodbye of a call whose credit ends begins so long before the end.
+    pub credit_goodbye: Duration,
     /// A farewell may take this long at most.
     pub farewell_max: Duration,
     /// The leg must close within this.
@@ -159,6 +161,7 @@ impl Default for ConversationConfig {
             stt_reopen_wait: Duration::from_millis(500),
             playout_slack: Duration::from_secs(5),
             warning_before_end: Duration::from_secs(30),
+            credit_goodbye: Duration::from_secs(8),
             farewell_max: Duration::from_secs(15),
             close_max: Duration::from_secs(1),
             stall_max: Duration::from_secs(1),

@@ -96,6 +96,18 @@ impl Conversation {
         self.farewell(phrases.goodbye_limit, EndReason::DurationLimit, now);
     }
 
+    /// The call is paid up to `until`.
+    pub(super) fn fund(&mut self, until: Instant) {
+        self.funded_until = Some(until);
+    }
+
+    /// No more was paid in time: says goodbye.
+    pub(super) fn credit_is_low(&mut self, now: Instant) {
+        self.credit_goodbye_said = true;
+        let phrases = self.phrases;
+        self.farewell(phrases.goodbye_credit, EndReason::CreditExhausted, now);
+    }
+
     /// A provider is lost: says so, if the voice works, and ends the call.
     pub(super) fn fail_call(&mut self, now: Instant) {
         let phrases = self.phrases;

@@ -69,6 +69,8 @@ enum Deadline {
     Warning,
     DurationLimit,
     Farewell,
+    CreditLow,
+    CreditGone,
 }
 
 /// The talk between one caller and one agent. Sans-IO: it is told what happens and when, and
@@ -123,6 +125,9 @@ pub struct Conversation {
     pub(super) warning_pending: bool,
     pub(super) limit_reached: bool,
     pub(super) farewell_due: Option<Instant>,
+    /// The call is paid up to then; for as long as it likes when `None`.
+    pub(super) funded_until: Option<Instant>,
+    pub(super) credit_goodbye_said: bool,
     pub(super) model_refused: bool,
     pub(super) reported: &'static str,
     pub(super) statistics: LegStatistics,
@@ -188,6 +193,8 @@ impl Conversation {
             warning_pending: false,
             limit_reached: false,
             farewell_due: None,
+            funded_until: None,
+            credit_goodbye_said: false,
             model_refused: false,
             reported: "",
             statistics: LegStatistics::default(),
@@ -262,6 +269,7 @@ impl Conversation {
             Event::TransferDone { run, result } => self.transfer_done(run, result, now),
             Event::Order(CallOrder::RemoteHungUp) => self.end(EndReason::CallerHungUp, now),
             Event::Order(CallOrder::HangUp(reason)) => self.end(reason, now),
+            Event::Order(CallOrder::FundedUntil(until)) => self.fund(until),
             Event::Timeout => {}
         }
     }
@@ -329,6 +337,13 @@ impl Conversation {
         offer(self.stt.reopen_at, Deadline::ReopenStt);
         offer(self.silence_due(), Deadline::Silence);
         offer(self.farewell_due, Deadline::Farewell);
+        if let Some(until) = self.funded_until {
+            offer(Some(until), Deadline::CreditGone);
+            if !self.credit_goodbye_said {
+                let goodbye = until.checked_sub(config.credit_goodbye);
+                offer(goodbye.or(Some(until)), Deadline::CreditLow);
+            }
+        }
         if let Some(answer) = answer {
             offer(answer.request.map(|r| r.due), Deadline::Model);
             offer(answer.jobs.iter().map(|j| j.due).min(), Deadline::Voice);
@@ -382,6 +397,8 @@ impl Conversation {
                 self.warning_pending = true;
             }
             Deadline::DurationLimit => self.duration_limit(now),
+            Deadline::CreditLow => self.credit_is_low(now),
+            Deadline::CreditGone => self.end(EndReason::CreditExhausted, now),
             Deadline::Farewell => {
                 let reason = self.farewell_reason();
                 self.farewell_due = None;

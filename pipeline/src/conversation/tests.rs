@@ -730,3 +730,36 @@ fn the_callers_turn_comes_before_the_answer() {
     use Speaker::{Agent, Caller};
     assert_eq!(speakers, [Caller, Agent, Caller, Agent, Caller, Agent]);
 }
+
+#[test]
+fn a_call_says_goodbye_before_its_credit_ends_and_ends_with_it() {
+    let mut rig = call(greeting("Hello."), &[], vec![]);
+    let start = rig.now();
+    let funded =
+        |seconds| Event::Order(CallOrder::FundedUntil(start + Duration::from_secs(seconds)));
+    rig.feed(funded(20));
+    rig.run_until(11_000);
+    // More was paid in time: nothing is said, the call goes on.
+    rig.feed(funded(40));
+    rig.run_until(31_000);
+    assert_eq!(rig.finished(), None);
+    assert_eq!(rig.transcript(), ["a: Hello."]);
+    rig.run_until(40_100);
+    assert_eq!(rig.finished(), Some(EndReason::CreditExhausted));
+    let said = rig.transcript();
+    assert!(
+        said.last().is_some_and(|line| line.contains("credit")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_call_ends_at_the_funded_second_even_in_the_middle_of_a_word() {
+    let mut rig = call(greeting(LONG), &[], vec![]);
+    let until = rig.now() + Duration::from_millis(1500);
+    rig.feed(Event::Order(CallOrder::FundedUntil(until)));
+    rig.run_until(1480);
+    assert_eq!(rig.finished(), None);
+    rig.run_until(1700);
+    assert_eq!(rig.finished(), Some(EndReason::CreditExhausted));
+}

@@ -4,12 +4,15 @@ mod agent_schema;
 mod agents;
 mod api_keys;
 mod batches;
+mod billing;
 mod call_analytics;
 mod create_call;
+mod earnings;
 mod flags;
 mod phone;
 mod providers;
 mod service;
+mod wallets;
 mod workflows;
 
 use super::route::Route;
@@ -31,6 +34,9 @@ pub(super) fn routes() -> Vec<Route> {
         call_analytics::routes(),
         flags::routes(),
         api_keys::routes(),
+        billing::routes(),
+        wallets::routes(),
+        earnings::routes(),
     ]
     .concat()
 }

@@ -10,9 +10,11 @@ use super::super::failure::Failure;
 use super::super::route::{Answer, Context, Fields as _, Rate, Route, reply, route};
 use super::super::schema::{Field, Kind, Shape, may, need, parse_time, shape};
 use crate::agents::stored::{self, StoredAgent};
+use crate::billing::usage;
 use crate::calls::history::{self, HistoryFilter};
 use crate::calls::id::CallId;
 use crate::calls::record::CallRecord;
+use crate::campaigns::csv;
 use crate::clock::now_us;
 use crate::identity::jwt::sign_hs256;
 use crate::numbers::lines::{self, Target};
@@ -204,6 +206,8 @@ async fn show(cx: Context) -> Result<Response, Failure> {
     let mut body = to_json(&call.call);
     body["transcript"] = json!(call.turns);
     body["recording"] = json!(call.call.recording);
+    let (store, org) = (&cx.services.store, cx.who()?.tenant.organisation());
+    body["cost_breakdown"] = json!(usage::bill(store, id.uuid(), Some(org), false).await?);
     Ok(reply(&cx, body))
 }
 
@@ -261,24 +265,9 @@ fn csv_row(call: &CallRecord) -> String {
     ];
     let cells: Vec<String> = cells
         .iter()
-        .map(|cell| csv_cell(cell.as_deref().unwrap_or_default()))
+        .map(|cell| csv::written(cell.as_deref().unwrap_or_default()))
         .collect();
     format!("{}\r\n", cells.join(","))
-}
-
-/// RFC 4180; a cell that a spreadsheet would take for a formula begins with an apostrophe.
-fn csv_cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if formula {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
-    }
 }
 
 fn to_json(call: &CallRecord) -> Value {
@@ -299,17 +288,4 @@ fn to_json(call: &CallRecord) -> Value {
         "carrier": call.carrier,
         "outcome": call.outcome,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_of_an_export_is_a_formula() {
-        assert_eq!(csv_cell("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
-        assert_eq!(csv_cell("+15550100"), "'+15550100");
-        assert_eq!(csv_cell("a,b"), "\"a,b\"");
-        assert_eq!(csv_cell("plain"), "plain");
-    }
 }
