@@ -246,3 +246,64 @@ async fn ten_thousand_recipients_and_twenty_kills() {
     })
     .await;
 }
+
+fn signal(server: &Server, name: &str) {
+    let sent = std::process::Command::new("kill")
+        .args([name, &server.pid().to_string()])
+        .status();
+    assert!(sent.expect("kill runs").success());
+}
+
+/// Two servers on one PostgreSQL: one stands still past its lease and wakes up again, the other is
+/// killed; the promises hold for both together.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_share_a_campaign_while_one_freezes_and_one_dies() {
+    let plan = Plan {
+        recipients: 200,
+        kills: 1,
+        calls_max: 40,
+        calls_per_second: "20",
+        alive_ms: 0..1,
+    };
+    let database = tokio::task::spawn_blocking(fixtures::postgres::new_database);
+    let database = database.await.unwrap();
+    let party = CalledParty::start();
+    let settings = [
+        ("SAMVAD_DATABASE__URL", database.as_str()),
+        (
+            "SAMVAD_IDENTITY__MASTER_KEY",
+            "c2FtdmFkIHRlc3QgbWFzdGVyIGtleSAzMiBieXRlcyE=",
+        ),
+        ("SAMVAD_CAMPAIGNS__CALLS_PER_SECOND", plan.calls_per_second),
+        ("SAMVAD_CAMPAIGNS__LEASE", "2s"),
+        ("SAMVAD_CAMPAIGNS__RECONCILE", "8s"),
+        ("SAMVAD_CAMPAIGNS__INBOUND_RESERVE_PERCENT", "0"),
+        ("SAMVAD_RECORDING__ENABLED", "false"),
+        ("SAMVAD_LIMITS__LOGINS_PER_MINUTE", "100000"),
+        ("SAMVAD_LOG__FILTER", "warn"),
+    ];
+    let mut one = Server::start(&settings).await;
+    let batch = prepare(&one, &party, &plan).await;
+    // Started now, it knows the trunk that was registered on the first.
+    let other = Server::start(&settings).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    signal(&other, "-STOP");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    one.kill();
+    one.restart().await;
+    // The lease of the one that stands still has run out by now, and its calls are lost.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    signal(&other, "-CONT");
+    let counts = one
+        .wait_for("the end of the campaign", CAMPAIGN_MAX, async |server| {
+            let status = Owner::again(server).await;
+            let status = status
+                .get(&format!("/api/v1/batch-call/{batch}/status"))
+                .await;
+            let done = status["data"]["batch"]["status"] == "completed";
+            done.then(|| status["data"]["status_counts"].clone())
+        })
+        .await;
+    println!("{counts}");
+    compare(&Owner::again(&one).await, &party, &batch, &plan).await;
+}
