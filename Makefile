@@ -9,14 +9,14 @@ BUILD_PACKAGES := build-essential cmake pkg-config libopus-dev flite1-dev libpoc
 RUN_PACKAGES := pocketsphinx-en-us
 TEST_PACKAGES := baresip-core sip-tester procps postgresql python3-venv
 
-.PHONY: schemathesis run test packages test-packages provider-sdks fmt lint doc unit console bench
+.PHONY: schemathesis python-peers run test packages test-packages provider-sdks fmt lint doc unit console bench
 
 run: packages
 	@echo "==> building samvad in release mode (the first build compiles about 300 crates: ten minutes on two cores, seconds after that)"
 	@$(CARGO) build --release --locked -p control
 	@$(CARGO) run --release --locked --quiet -p control -- demo $(if $(ONCE),--once)
 
-test: test-packages provider-sdks fmt lint doc unit console
+test: test-packages provider-sdks python-peers fmt lint doc unit console
 
 packages:
 	@.ci/install-packages $(BUILD_PACKAGES) $(RUN_PACKAGES)
@@ -30,6 +30,9 @@ schemathesis:
 
 provider-sdks: test-packages
 	@.ci/provider-sdks
+
+python-peers: test-packages
+	@.ci/python-peers
 
 fmt:
 	@echo "==> format"

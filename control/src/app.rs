@@ -38,6 +38,8 @@ use crate::sip_line;
 use crate::sip_line::trunks::{TrunkRegistry, follow_directory, keep_trunks};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{install_tls_provider, metrics};
+use crate::tools::ToolRoom;
+use crate::webhooks::sender::Sender;
 
 /// Name of the file that tells this server from others on its database.
 const NODE: &str = "node.id";
@@ -87,6 +89,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The client for addresses that users write.
+    #[error("tools: {0}")]
+    Tools(String),
     /// A task of the start failed.
     #[error("start was interrupted: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -104,6 +109,7 @@ pub struct App {
     calls: Option<JoinHandle<()>>,
     housekeeping: JoinHandle<()>,
     campaigns: JoinHandle<()>,
+    sending: JoinHandle<()>,
     /// Held as long as the server runs.
     _lock: File,
 }
@@ -145,6 +151,10 @@ impl App {
             let built = move || agents(&config, &store)?.with_factory(&config, &store);
             tokio::task::spawn_blocking(built).await??
         };
+        let tools = ToolRoom::new(&config, &store, &identity.vault).map_err(StartError::Tools)?;
+        if let Some(factory) = agents.factory() {
+            factory.equip(tools.clone());
+        }
         let registry = CallRegistry::new(config.server.calls_max);
         let tariff = prices::bring_into_force(&store, &config.billing, now_us()).await?;
         let billing = CallBilling::new(&config, store.clone(), tariff);
@@ -158,6 +168,12 @@ impl App {
         );
         let trunks = TrunkDirectory::new(store.clone(), identity.vault.clone());
         let sip_trunks = TrunkRegistry::new(&config.sip, &config.trunks);
+        let webhooks = Sender::new(
+            store.clone(),
+            identity.vault.clone(),
+            tools.client().clone(),
+        );
+        controller.tell_endings_to(webhooks.clone());
         let services = Arc::new(Services {
             engine: MediaEngine::start(media_config(&config))?,
             config,
@@ -174,7 +190,10 @@ impl App {
             resolver: OnceLock::new(),
             dial_now: Arc::default(),
             sip: OnceLock::new(),
+            tools,
+            webhooks: webhooks.clone(),
         });
+        let sending = tokio::spawn(webhooks.run());
         let (sip_address, calls) = bind_sip(&services).await?.unzip();
         let beats = housekeeping::run(services.registry.clone(), services.metrics.clone());
         let sweeping = sweep::run(services.store.clone(), billing);
@@ -194,6 +213,7 @@ impl App {
             calls,
             housekeeping,
             campaigns,
+            sending,
             _lock: lock,
         })
     }
@@ -208,6 +228,7 @@ impl App {
             calls,
             housekeeping,
             campaigns,
+            sending,
             ..
         } = self;
         let registry = &services.registry;
@@ -234,6 +255,8 @@ impl App {
         }
         housekeeping.abort();
         campaigns.abort();
+        // What is not sent yet is sent by the next start.
+        sending.abort();
         http_stop.cancel();
         let abort = http.abort_handle();
         if timeout(HTTP_CLOSE_MAX, http).await.is_err() {

@@ -23,3 +23,5 @@ pub mod shutdown;
 pub mod sip_line;
 pub mod store;
 pub mod telemetry;
+pub mod tools;
+pub mod webhooks;

@@ -22,6 +22,8 @@ use crate::identity::vault::Vault;
 use crate::numbers::trunks::TrunkDirectory;
 use crate::sip_line::trunks::TrunkRegistry;
 use crate::store::Store;
+use crate::tools::ToolRoom;
+use crate::webhooks::sender::Sender;
 
 /// What all parts of the running server share.
 pub struct Services {
@@ -55,6 +57,10 @@ pub struct Services {
     pub dial_now: Arc<tokio::sync::Notify>,
     /// The SIP user agent once it is bound.
     pub sip: OnceLock<UserAgent>,
+    /// Tools that users define, and the client for their addresses.
+    pub tools: ToolRoom,
+    /// Sends webhooks.
+    pub webhooks: Sender,
 }
 
 impl std::fmt::Debug for Services {

@@ -310,7 +310,7 @@ async fn every_route_does_what_it_says(database: Database) {
         for proof in proofs {
             let (mut path, body) = example(route, &world.one);
             path = path.replace(&Uuid::nil().to_string(), &voice);
-            if route.method == "DELETE" && path.contains("/api/v1/agents/") {
+            if route.method == "DELETE" && route.path == "/api/v1/agents/{agent_id}" {
                 path.push_str("?force_delete=true");
                 // The flat route deletes the same row; it gets another.
                 let made = json!({ "name": "for deletion" });
@@ -405,7 +405,7 @@ async fn hostile_bodies_are_refused(database: Database) {
         huge,
     ];
     for route in table::routes() {
-        if !matches!(route.body, BodyKind::Json(_)) {
+        if !matches!(route.body, BodyKind::Json(_) | BodyKind::List(..)) {
             continue;
         }
         let proof = world.one.admin.session(route);
@@ -415,6 +415,9 @@ async fn hostile_bodies_are_refused(database: Database) {
             let request = request
                 .header("content-type", "application/json")
                 .body(body.clone());
+            if matches!(route.body, BodyKind::List(..)) && body == b"[]" {
+                continue;
+            }
             let reply = request.send().await.expect("an answer");
             let status = reply.status();
             let text = reply.text().await.unwrap_or_default();

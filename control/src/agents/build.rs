@@ -29,6 +29,7 @@ use crate::config::{AgentLlm, AgentSection, Config, Names, ProviderSection};
 use crate::records::StoredRecords;
 use crate::store::Store;
 use crate::telemetry::metrics as meters;
+use crate::tools::runner::AgentTools;
 
 /// Why an agent cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +132,8 @@ pub(super) struct Builder<'a> {
     config: &'a Config,
     records: Arc<dyn RecordStore>,
     parts: &'a mut Parts,
+    /// Tools that the agent alone has.
+    own_tools: Option<Arc<AgentTools>>,
 }
 
 /// What leads a conversation.
@@ -155,7 +158,28 @@ impl<'a> Builder<'a> {
             config,
             records,
             parts,
+            own_tools: None,
         }
+    }
+
+    /// With tools that the next agent alone has.
+    pub(super) fn with_tools(mut self, tools: Option<Arc<AgentTools>>) -> Self {
+        self.own_tools = tools;
+        self
+    }
+
+    /// Tools of the installation, and over them those of the agent.
+    fn tools(&self) -> (CompositeToolRunner, Vec<ToolDefinition>) {
+        let http = &self.parts.http_tools;
+        let mut runner = CompositeToolRunner::new().route(http.names(), http.clone());
+        let mut definitions = http.definitions();
+        if let Some(own) = &self.own_tools {
+            let names: Vec<String> = own.names().map(str::to_owned).collect();
+            definitions.retain(|tool| !names.contains(&tool.name));
+            definitions.extend(own.definitions());
+            runner = runner.route(names, own.clone());
+        }
+        (runner, definitions)
     }
 
     /// `stored` is the workflow's definition in JSON where it is not one of the configuration's.
@@ -205,20 +229,19 @@ impl<'a> Builder<'a> {
             source,
         })?;
         let records = RecordTools::new(Arc::clone(&self.records), workflow.collections().to_vec());
-        let http: Vec<&str> = self.parts.http_tools.names().collect();
+        let (tools, known) = self.tools();
+        let is_known = |name: &str| known.iter().any(|tool| tool.name == name);
         let unknown = workflow
             .tools()
             .into_iter()
-            .find(|tool| !RECORD_TOOLS.contains(tool) && !http.contains(tool));
+            .find(|tool| !RECORD_TOOLS.contains(tool) && !is_known(tool));
         if let Some(tool) = unknown {
             return Err(AgentError::UnknownTool {
                 origin: origin.to_owned(),
                 tool: tool.to_owned(),
             });
         }
-        let tools = CompositeToolRunner::new()
-            .route(self.parts.http_tools.names(), self.parts.http_tools.clone())
-            .route(RECORD_TOOLS, Arc::new(records));
+        let tools = tools.route(RECORD_TOOLS, Arc::new(records));
         let language = workflow.language().to_owned();
         Ok(Mind {
             llm: Arc::new(WorkflowModel::new(
@@ -262,10 +285,11 @@ impl<'a> Builder<'a> {
                 models.into_iter().zip(healths).collect(),
             ))
         };
+        let (tools, definitions) = self.tools();
         Ok(Mind {
             llm: model,
-            tools: self.parts.http_tools.clone(),
-            definitions: self.parts.http_tools.definitions(),
+            tools: Arc::new(tools),
+            definitions,
             prompt: llm.prompt.clone(),
             language: None,
             opens: section.first_message.is_none(),

@@ -1,7 +1,7 @@
 //! Agents made over the API become ready at their first call and stay so until they change.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use uuid::Uuid;
 
@@ -16,12 +16,13 @@ use crate::config::Config;
 use crate::numbers::lines::{self, Target};
 use crate::records::StoredRecords;
 use crate::store::{Store, StoreError, Tenant};
+use crate::tools::{Equipment, ToolRoom};
 
 /// Agents kept ready at most; beyond that all are made anew.
 const READY_MAX: usize = 4096;
 
-/// Versions of agent and workflow, and what was made of them.
-type Ready = ((i64, i64), Arc<Agent>);
+/// Versions of agent, workflow and tools, and what was made of them.
+type Ready = ((i64, i64, String), Arc<Agent>);
 
 /// Makes agents of rows.
 pub struct AgentFactory {
@@ -31,6 +32,8 @@ pub struct AgentFactory {
     parts: Mutex<Parts>,
     /// Made agents.
     ready: Mutex<HashMap<Uuid, Ready>>,
+    /// Makes tools of rows, once there is one.
+    tools: OnceLock<ToolRoom>,
 }
 
 impl std::fmt::Debug for AgentFactory {
@@ -47,7 +50,13 @@ impl AgentFactory {
             store,
             parts: Mutex::new(parts),
             ready: Mutex::default(),
+            tools: OnceLock::new(),
         }
+    }
+
+    /// Gives agents the tools that users have defined; the first room stays.
+    pub(crate) fn equip(&self, tools: ToolRoom) {
+        let _ = self.tools.set(tools);
     }
 
     /// Who answers `called`: an agent's id, or a number that is mapped. Read from the database for
@@ -113,14 +122,26 @@ impl AgentFactory {
         workflow: Option<StoredWorkflow>,
     ) -> Result<Arc<Agent>, Refusal> {
         let id = agent.id;
-        let version = (agent.version, workflow.as_ref().map_or(0, |w| w.version));
+        let equipment = match self.tools.get() {
+            None => Equipment::default(),
+            Some(room) => room.equipment(&agent).await.map_err(|error| {
+                tracing::error!(agent = %id, %error, "tools of an agent cannot be read");
+                Refusal::AgentUnavailable
+            })?,
+        };
+        let version = (
+            agent.version,
+            workflow.as_ref().map_or(0, |w| w.version),
+            equipment.fingerprint.clone(),
+        );
         if let Some((known, ready)) = lock(&self.ready).get(&id)
             && *known == version
         {
             return Ok(Arc::clone(ready));
         }
         let factory = Arc::clone(self);
-        let made = tokio::task::spawn_blocking(move || factory.make(&agent, workflow)).await;
+        let made =
+            tokio::task::spawn_blocking(move || factory.make(&agent, workflow, equipment)).await;
         let made = match made {
             Ok(Ok(agent)) => Arc::new(agent),
             Ok(Err(error)) => {
@@ -168,13 +189,20 @@ impl AgentFactory {
         &self,
         agent: &StoredAgent,
         workflow: Option<StoredWorkflow>,
+        equipment: Equipment,
     ) -> Result<Agent, AgentError> {
         let records = StoredRecords::of(self.store.clone(), Tenant::of(agent.org));
         let mut parts = lock(&self.parts);
-        let mut builder = Builder::new(&self.config, Arc::new(records), &mut parts);
+        let builder = Builder::new(&self.config, Arc::new(records), &mut parts);
         let definition = workflow.map(|workflow| workflow.definition.to_string());
         let section = agent.to_section(definition.as_ref().map(|_| agent.id.to_string()));
-        let mut made = builder.agent(&section, definition.as_deref())?;
+        let tools = self
+            .tools
+            .get()
+            .map(|room| Arc::new(room.ready(agent, equipment)));
+        let mut made = builder
+            .with_tools(tools)
+            .agent(&section, definition.as_deref())?;
         made.organisation = agent.org;
         Ok(made)
     }

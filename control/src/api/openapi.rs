@@ -144,6 +144,13 @@ fn operation(route: &'static Route, shapes: &mut Map<String, Value>) -> Value {
                 "content": { "multipart/form-data": { "schema": form } },
             });
         }
+        BodyKind::List(shape, most) => {
+            let items = shape.schema(shapes, false);
+            let schema = json!({ "type": "array", "items": items, "maxItems": most });
+            operation["requestBody"] = json!({
+                "required": true, "content": { "application/json": { "schema": schema } },
+            });
+        }
         BodyKind::Raw => {
             operation["requestBody"] = json!({
                 "required": true,

@@ -72,6 +72,8 @@ pub enum BodyKind {
     Empty,
     /// A JSON object.
     Json(&'static Shape),
+    /// A JSON list of such objects, with at most so many.
+    List(&'static Shape, usize),
     /// Bytes that the handler reads itself, like a signed webhook.
     Raw,
     /// A file, as `multipart/form-data` or alone, that the handler reads while it arrives; with the
@@ -195,6 +197,13 @@ impl Route {
         self
     }
 
+    /// With a JSON list as its body.
+    #[must_use]
+    pub const fn takes_list(mut self, shape: &'static Shape, most: usize) -> Self {
+        self.body = BodyKind::List(shape, most);
+        self
+    }
+
     /// With a body that the handler reads itself.
     #[must_use]
     pub const fn raw(mut self) -> Self {
@@ -299,6 +308,8 @@ pub struct Context {
     pub query: Map<String, Value>,
     /// The body, checked; an empty object where there is none.
     pub body: Map<String, Value>,
+    /// The body where it is a list, checked.
+    pub list: Vec<Map<String, Value>>,
     /// The body as it came.
     pub raw: axum::body::Bytes,
     /// The body of an upload, until the handler takes it.

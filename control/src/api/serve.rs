@@ -147,20 +147,7 @@ async fn pass_gates(
         _ => read_body(route, &parts.headers, body.take().unwrap_or_default()).await?,
     };
     let upload = body.filter(|_| matches!(route.body, BodyKind::Upload(_)));
-    let body = match route.body {
-        BodyKind::Json(shape) => {
-            let value = json::parse(&raw).map_err(|error| Failure::bad_request("json", error))?;
-            let wrong = shape.check(&value);
-            if !wrong.is_empty() {
-                return Err(Failure::invalid(wrong));
-            }
-            match value {
-                Value::Object(object) => object,
-                _ => Map::new(),
-            }
-        }
-        BodyKind::Empty | BodyKind::Raw | BodyKind::Upload(_) => Map::new(),
-    };
+    let (body, list) = read_json(route, &raw)?;
     let request_id = parts
         .headers
         .get("x-request-id")
@@ -172,6 +159,7 @@ async fn pass_gates(
         path,
         query,
         body,
+        list,
         raw,
         upload: std::sync::Mutex::new(upload),
         request_id: request_id.unwrap_or_default().to_owned(),
@@ -190,6 +178,56 @@ async fn pass_gates(
         return once(cx, key).await;
     }
     (route.handler)(cx).await
+}
+
+type Object = Map<String, Value>;
+
+/// The body as the object or the list of objects that the route takes.
+fn read_json(route: &Route, raw: &[u8]) -> Result<(Object, Vec<Object>), Failure> {
+    let parsed = || json::parse(raw).map_err(|error| Failure::bad_request("json", error));
+    let mut wrong = Vec::new();
+    let value = match route.body {
+        BodyKind::Json(shape) => {
+            let value = parsed()?;
+            wrong = shape.check(&value);
+            value
+        }
+        BodyKind::List(shape, most) => {
+            let value = parsed()?;
+            match &value {
+                Value::Array(items) if items.len() > most => wrong.push(Invalid::new(
+                    "body",
+                    "too_long",
+                    format!("must have at most {most} entries"),
+                )),
+                Value::Array(items) => {
+                    for (index, item) in items.iter().enumerate() {
+                        wrong.extend(shape.check(item).into_iter().map(|mut invalid| {
+                            invalid.path = format!("[{index}].{}", invalid.path);
+                            invalid
+                        }));
+                    }
+                }
+                _ => wrong.push(Invalid::new("body", "type", "must be a list")),
+            }
+            value
+        }
+        BodyKind::Empty | BodyKind::Raw | BodyKind::Upload(_) => Value::Null,
+    };
+    if !wrong.is_empty() {
+        return Err(Failure::invalid(wrong));
+    }
+    Ok(match value {
+        Value::Object(object) => (object, Vec::new()),
+        Value::Array(items) => {
+            let objects = items.into_iter().filter_map(|item| match item {
+                Value::Object(object) => Some(object),
+                _ => None,
+            });
+            (Map::new(), objects.collect())
+        }
+        _ => (Map::new(), Vec::new()),
+    })
 }
 
 fn caller(principal: &Principal) -> String {
@@ -277,7 +315,7 @@ fn read_query(
 }
 
 async fn read_body(route: &Route, headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
-    if matches!(route.body, BodyKind::Json(_))
+    if matches!(route.body, BodyKind::Json(_) | BodyKind::List(..))
         && let Some(kind) = headers.get(header::CONTENT_TYPE)
     {
         let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();

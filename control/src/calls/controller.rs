@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use media::leg::LegStatistics;
@@ -35,6 +35,7 @@ use crate::config::Config;
 use crate::outbound::outcome::DialEnd;
 use crate::store::Store;
 use crate::telemetry::metrics as meters;
+use crate::webhooks::sender::Sender;
 
 /// Events that may wait for the record; beyond that the conversation's record keeping waits.
 const EVENT_CAPACITY: usize = 256;
@@ -59,6 +60,8 @@ struct Shared {
     registry: CallRegistry,
     agents: AgentCatalogue,
     billing: CallBilling,
+    /// Told when a call has ended.
+    webhooks: OnceLock<Sender>,
 }
 
 impl CallController {
@@ -80,8 +83,14 @@ impl CallController {
                 registry,
                 agents,
                 billing,
+                webhooks: OnceLock::new(),
             }),
         }
+    }
+
+    /// Has webhooks sent as soon as a call has ended; the first sender stays.
+    pub fn tell_endings_to(&self, webhooks: Sender) {
+        let _ = self.shared.webhooks.set(webhooks);
     }
 
     /// Finds who answers `called` (an agent's id or a number) and takes a place for the call.
@@ -438,6 +447,9 @@ impl OpenCall {
         };
         if let Err(error) = stored.await {
             tracing::error!(%error, "end of the call was not stored");
+        }
+        if let Some(webhooks) = self.controller.shared.webhooks.get() {
+            webhooks.wake();
         }
         meters::call_ended(self.carrier, outcome);
         tracing::info!(

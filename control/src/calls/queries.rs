@@ -13,6 +13,7 @@ use super::record::{
 use crate::clock::rfc3339;
 use crate::outbound::outcome::{DialDetail, DialEnd};
 use crate::store::{Row, Store, StoreError, sql};
+use crate::webhooks::outbox;
 
 pub(super) const COLUMNS: &str = "id, agent_id, direction, carrier, carrier_call_id, caller, called, codec, \
      status, started_at, answered_at, ended_at, outcome_class, outcome_reason, recording, \
@@ -83,6 +84,10 @@ pub async fn interrupt_calls_of_earlier_boots(
                 .bind(outcome.reason_name())
                 .fetch_all(conn)
                 .await?;
+                for row in &rows {
+                    let id: String = row.get("id")?;
+                    outbox::call_ended(conn, &id, outbox::CALL_FAILED).await?;
+                }
                 rows.iter()
                     .map(|row| {
                         Ok(InterruptedCall {
@@ -234,7 +239,7 @@ pub async fn finish_call(
     store
         .write(move |conn| {
             Box::pin(async move {
-                sql(
+                let ended = sql(
                     "UPDATE calls SET status = 'ended', outcome_class = $2, outcome_reason = $3, \
                        ended_at = $4, statistics = $5 WHERE id = $1 AND status = 'active'",
                 )
@@ -245,6 +250,9 @@ pub async fn finish_call(
                 .bind(statistics)
                 .execute(conn)
                 .await?;
+                if ended > 0 {
+                    outbox::call_ended(conn, &id.to_string(), outbox::kind_of(outcome)).await?;
+                }
                 Ok(())
             })
         })

@@ -67,6 +67,12 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "billing",
         include_str!("../../migrations/0020_billing.sql"),
     ),
+    (30, "tools", include_str!("../../migrations/0030_tools.sql")),
+    (
+        31,
+        "webhooks",
+        include_str!("../../migrations/0031_webhooks.sql"),
+    ),
 ];
 /// Migrations in the words of one database only, where the two share none.
 const OWN_MIGRATIONS: &[(Dialect, i64, &str, &str)] = &[

@@ -88,6 +88,7 @@ pub async fn start_with(database: Database, more: &str) -> Server {
         "---\n{database}[identity]\njwt_secret = \"{JWT_SECRET}\"\n\
          [limits]\nrequests_per_second = 1000000\nlogins_per_minute = 1000000\n\
          open_per_minute = 1000000\nexports_per_minute = 1000000\n\
+         [tools]\nallowed_networks = [\"127.0.0.0/8\"]\n\
          [livekit]\nurl = \"wss://livekit.example\"\napi_key = \"lk\"\napi_secret = \"{LIVEKIT_SECRET}\"\n\
          {more}"
     ))
@@ -288,6 +289,22 @@ async fn things(
     let endpoint = json!({ "name": mark, "type": "custom_sip", "url": "sip:a@b.example" });
     let endpoint = server.done("POST", "/endpoints", &bearer, endpoint).await;
     things.insert("endpoint", id(&endpoint));
+    let tool = json!({ "name": mark, "url": "https://tools.example/{id}", "method": "GET",
+                       "headers": { "x-key": "tool-secret" } });
+    let tool = server
+        .done("POST", "/api/v1/tool-endpoint-defs", &bearer, tool)
+        .await;
+    things.insert("tool", id(&tool));
+    // Nobody listens there.
+    let mcp = json!({ "name": mark, "url": "http://127.0.0.1:9/mcp" });
+    let mcp = server
+        .done("POST", "/api/v1/tools-mcp-server-defs", &bearer, mcp)
+        .await;
+    things.insert("mcp", id(&mcp));
+    // Never told: the tests' calls are rows only.
+    let hook = json!({ "url": format!("https://hooks.example/{mark}"), "enabled": false });
+    let hook = server.done("POST", "/api/v1/webhooks", &bearer, hook).await;
+    things.insert("webhook", id(&hook));
     let chat = json!({ "agent_id": things["workflow_agent"], "message": "hello" });
     let chat = server.done("POST", "/chats", &cookie, chat).await;
     things.insert(
@@ -474,6 +491,9 @@ pub fn example(route: &Route, org: &Organisation) -> (String, Value) {
             ("batch_id", _) => thing("batch"),
             ("item_id", _) => thing("item"),
             ("id", path) if path.starts_with("/batch") => thing("vaani_batch"),
+            ("webhook_id", _) => thing("webhook"),
+            ("tool_id", path) if path.contains("mcp-server") => thing("mcp"),
+            ("tool_id", _) => thing("tool"),
             ("voice_id", _) => thing_or_voice(),
             ("provider_id", _) => Uuid::now_v7().to_string(),
             ("user_id", _) => org.member.id.to_string(),
@@ -530,6 +550,27 @@ pub fn example(route: &Route, org: &Organisation) -> (String, Value) {
             json!({ "agent": { "description": "changed" }, "vad_config": { "threshold": 0.4 } })
         }
         ("POST", "/api/v1/agents/{agent_id}/rollback") => json!({ "version": 1 }),
+        ("POST" | "PATCH", "/api/v1/agents/{agent_id}/tools") => {
+            json!([{ "tool_id": thing("tool"), "type": "http", "config": { "timeout_ms": 900 } }])
+        }
+        ("POST", "/api/v1/webhooks") | ("PUT", "/api/v1/webhooks/{webhook_id}") => {
+            json!({ "url": "https://hooks.example/belongs-still", "enabled": false })
+        }
+        ("POST", "/api/v1/webhooks/{webhook_id}/replay") => {
+            json!({ "since": "2030-01-01T00:00:00Z" })
+        }
+        ("POST", "/api/v1/tool-endpoint-defs") => {
+            json!({ "name": "look up", "url": "https://tools.example/x", "tool_schema": {} })
+        }
+        ("PUT", "/api/v1/tool-endpoint-defs/{tool_id}") => json!({ "name": "belongs-still",
+            "url": "https://tools.example/{id}", "method": "GET", "headers": { "x-key": "***" } }),
+        ("POST", "/api/v1/tool-endpoint-defs/{tool_id}/dry-run") => {
+            json!({ "arguments": { "id": "7" } })
+        }
+        ("POST", "/api/v1/tools-mcp-server-defs")
+        | ("PUT", "/api/v1/tools-mcp-server-defs/{tool_id}") => {
+            json!({ "name": "belongs-still", "url": "http://127.0.0.1:9/mcp" })
+        }
         ("POST", "/api/v1/workflows") => json!({ "name": "Clinic", "definition": clinic() }),
         ("POST", "/api/v1/workflows/check") => json!({ "definition": clinic() }),
         ("PUT", "/api/v1/workflows/{workflow_id}") => json!({ "name": "belongs-still" }),

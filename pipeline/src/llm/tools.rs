@@ -139,6 +139,14 @@ impl HttpToolRunner {
         })
     }
 
+    /// Calls a tool by another name from now on.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if let Some(mut entry) = self.tools.remove(from) {
+            to.clone_into(&mut entry.tool.name);
+            self.tools.insert(to.to_owned(), entry);
+        }
+    }
+
     /// Names of the tools.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tools.keys().map(String::as_str)

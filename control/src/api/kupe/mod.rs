@@ -1,6 +1,7 @@
 //! The voice-agent platform's routes.
 
 mod agent_schema;
+mod agent_tools;
 mod agents;
 mod api_keys;
 mod batches;
@@ -12,7 +13,9 @@ mod flags;
 mod phone;
 mod providers;
 mod service;
+mod tools;
 mod wallets;
+mod webhooks;
 mod workflows;
 
 use super::route::Route;
@@ -28,6 +31,9 @@ pub(super) fn routes() -> Vec<Route> {
         phone::routes(),
         agents::routes(),
         workflows::routes(),
+        agent_tools::routes(),
+        tools::routes(),
+        webhooks::routes(),
         providers::routes(),
         create_call::routes(),
         batches::routes(),
