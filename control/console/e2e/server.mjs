@@ -46,6 +46,9 @@ export async function startServer() {
   const server = {
     url,
     sip: `127.0.0.1:${sip}`,
+    binary,
+    config,
+    dataDir: join(folder, "data"),
     samvad: (...args) => run(binary, ["--config", config, ...args], { maxBuffer: 64 << 20, timeout: 300_000 }),
     async createAdmin(email, password) {
       const child = spawn(binary, ["--config", config, "admin", "create", "--email", email], { stdio: ["pipe", "ignore", "inherit"] });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { cp, mkdir, rm } from "node:fs/promises";
+import { cp, mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
@@ -180,7 +180,7 @@ test("makes an agent of a template, changes its workflow, and calls again", asyn
 });
 
 test("looks after numbers, members, keys and health", async () => {
-  await page.getByRole("link", { name: "Numbers and trunks" }).click();
+  await page.getByRole("link", { name: "Numbers", exact: true }).click();
   await heading("Numbers and trunks");
   await page.getByText("No numbers yet.").waitFor();
   await page.getByText("Register a number with its SIP trunk").click();
@@ -189,6 +189,25 @@ test("looks after numbers, members, keys and health", async () => {
   await page.getByRole("button", { name: "Register" }).click();
   await page.getByRole("combobox", { name: "Agent of +15550100199" }).selectOption({ label: "Reception" });
   await looksRight("numbers");
+
+  // A list with mistakes: they are told by row before anything is kept.
+  await page.getByRole("link", { name: "Batches" }).click();
+  await heading("Batches");
+  await page.getByText("No batches yet.").waitFor();
+  await page.getByRole("link", { name: "New batch" }).click();
+  await page.getByLabel("Name").fill("Reminders");
+  await page.getByLabel("Variables").fill("first_name");
+  await page.getByRole("button", { name: "Create" }).click();
+  await heading("Reminders");
+  await page.getByText("Nobody is on the list yet.").waitFor();
+  const csv = "to_phonenumber,first_name\n+15550100201,Ada\nnot a number,Bob\n+15550100202,Cy\n+15550100201,Ada\n";
+  await page.getByLabel(/List \(CSV/).setInputFiles({ name: "people.csv", mimeType: "text/csv", buffer: Buffer.from(csv) });
+  await page.getByText("2 rows are good, 2 are not.").waitFor();
+  await page.getByRole("rowheader", { name: "3", exact: true }).waitFor();
+  await looksRight("batch");
+  await page.getByRole("button", { name: "Add the 2 good rows" }).click();
+  await page.getByText("2 people were added, 2 rows were left out.").waitFor();
+  await page.getByRole("rowheader", { name: "+15550100202" }).waitFor();
 
   await page.getByRole("link", { name: "Keys and members" }).click();
   await page.getByText(EMAIL).first().waitFor();
@@ -202,6 +221,19 @@ test("looks after numbers, members, keys and health", async () => {
   await page.getByText("ready for calls").waitFor();
   await page.getByRole("searchbox", { name: "Search metrics" }).fill("turn_latency");
   await page.getByText("samvad_turn_latency_seconds").first().waitFor();
+  // The dashboard asks for metrics that there are.
+  const [dashboard, source, live] = await Promise.all([
+    readFile(join(repository, "docs/deploy/grafana-dashboard.json"), "utf8"),
+    readFile(join(repository, "control/src/telemetry/metrics.rs"), "utf8"),
+    fetch(`${server.url}/metrics`).then((reply) => reply.text()),
+  ]);
+  const asked = new Set(JSON.parse(dashboard).panels.flatMap(({ targets }) => targets.flatMap(({ expr }) => expr.match(/samvad_\w+/g))));
+  assert.ok(asked.size >= 10);
+  for (const name of asked) {
+    const base = name.replace(/_(bucket|sum|count)$/, "");
+    // A counter of faults is there from the first fault on.
+    assert.ok(live.includes(`# TYPE ${base} `) || (/faults|dropped/.test(base) && source.includes(`"${base}"`)), `${name} is no metric`);
+  }
   await looksRight("health");
 });
 

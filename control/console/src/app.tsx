@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { type User, resume, signOut, whenSignedOut } from "./api/client";
 import { AgentPage } from "./pages/agent";
 import { AgentsPage, NewAgentPage } from "./pages/agents";
+import { BatchPage, BatchesPage, NewBatchPage } from "./pages/batches";
 import { CallPage } from "./pages/call";
 import { CallsPage } from "./pages/calls";
 import { HealthPage } from "./pages/health";
@@ -21,7 +22,8 @@ const SECTIONS: [path: string, title: string][] = [
   ["calls", "Calls"],
   ["agents", "Agents"],
   ["workflows", "Workflows"],
-  ["numbers", "Numbers and trunks"],
+  ["batches", "Batches"],
+  ["numbers", "Numbers"],
   ["people", "Keys and members"],
   ["health", "System health"],
 ];
@@ -62,6 +64,9 @@ function Current({ address, user }: { address: Address; user: User }) {
       return id ? <AgentPage key={id} id={id} /> : <AgentsPage />;
     case "workflows":
       return id ? <WorkflowPage key={id} id={id} /> : <WorkflowsPage />;
+    case "batches":
+      if (id === "new") return <NewBatchPage />;
+      return id ? <BatchPage key={id} id={id} /> : <BatchesPage />;
     case "numbers":
       return <NumbersPage />;
     case "people":

@@ -4,6 +4,8 @@ pub mod admin;
 pub mod call;
 pub mod caller;
 pub mod demo;
+pub mod doctor;
+pub mod init;
 pub mod ledger;
 pub mod routes;
 mod serve;
@@ -14,7 +16,7 @@ pub mod trunk;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Config;
 
@@ -54,6 +56,15 @@ pub enum Command {
     Ledger(ledger::LedgerCommand),
     /// Look into a SIP trunk
     Trunk(trunk::TrunkArgs),
+    /// Write a commented configuration to begin with
+    Init(init::InitArgs),
+    /// Look for what would keep calls from working here, and change nothing
+    Doctor(doctor::DoctorArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Serve and call the clinic agent once, all in this process
     Demo(demo::DemoArgs),
     /// Play simulated calls on a virtual clock and report how the agent takes turns
@@ -77,6 +88,16 @@ pub fn run(cli: Cli) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the command line talks to its user")]
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     crate::telemetry::install_tls_provider();
+    // These need no configuration, and may be there to make one.
+    match &cli.command {
+        Some(Command::Init(args)) => return init::run(args),
+        Some(Command::Completions { shell }) => {
+            let mut command = Cli::command();
+            clap_complete::generate(*shell, &mut command, "samvad", &mut std::io::stdout());
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
     let config = Config::load(cli.config.as_deref())?;
     if cli.check_config {
         print!("{}", toml::to_string_pretty(&config)?);
@@ -89,6 +110,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Admin(command) => admin::run(command, &config),
         Command::Ledger(command) => ledger::run(command, &config),
         Command::Trunk(args) => trunk::run(&args, &config),
+        Command::Doctor(args) => doctor::run(&args, &config),
+        // Done above, before a configuration was looked for.
+        Command::Init(_) | Command::Completions { .. } => Ok(ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(args, config),
         #[cfg(feature = "embedded-speech")]
         Command::Simulate(args) => simulate::run(args),

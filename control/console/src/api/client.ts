@@ -133,7 +133,10 @@ async function send(
   headers: Record<string, string> = {},
 ): Promise<unknown> {
   const init: RequestInit = { method, headers, credentials: "same-origin" };
-  if (body !== undefined) {
+  if (body instanceof Blob) {
+    init.body = body;
+    init.headers = { ...headers, "content-type": body.type };
+  } else if (body !== undefined) {
     init.body = JSON.stringify(body);
     init.headers = { ...headers, "content-type": "application/json" };
   }

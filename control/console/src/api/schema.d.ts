@@ -156,6 +156,73 @@ export interface components {
             phone_number: unknown;
             region: unknown;
         };
+        BatchAnswer: {
+            batch_name: string;
+            batch_size: number;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: uuid */
+            id: string;
+            status: string;
+            variable_names: string[];
+        };
+        BatchAnswerAnswer: {
+            data: components["schemas"]["BatchAnswer"];
+            success: boolean;
+        };
+        BatchCreate: {
+            agent_id?: string | null;
+            batch_name: string;
+            batch_size?: number | null;
+            /** Format: uuid */
+            caller_phone_id: string;
+            calling_hours?: string | null;
+            calls_per_number_and_day?: number | null;
+            calls_per_second?: number | null;
+            description?: string | null;
+            max_attempts?: number | null;
+            retry_busy_seconds?: number | null;
+            retry_failed_seconds?: number | null;
+            retry_interrupted?: boolean | null;
+            retry_no_answer_seconds?: number | null;
+            ring_seconds?: number | null;
+            scheduled_at?: string | null;
+            time_zone?: string | null;
+            user_id?: string | null;
+            variable_names?: string[] | null;
+            workflow_id?: string | null;
+        };
+        BatchDataAnswer: {
+            data: unknown;
+            success: boolean;
+        };
+        BatchDoneAnswer: {
+            success: boolean;
+        };
+        BatchItemUpsert: {
+            id?: string | null;
+            to_phonenumber: string;
+            variable_values?: Record<string, never> | null;
+        };
+        BatchPageAnswer: {
+            items: components["schemas"]["BatchAnswer"][];
+            page: number;
+            page_size: number;
+            total: number;
+        };
+        BatchRecords: {
+            records: Record<string, never>[];
+        };
+        BatchUpsert: {
+            items: components["schemas"]["BatchItemUpsert"][];
+        };
+        BatchVariables: {
+            variable_names: string[];
+        };
+        BatchesAnswerAnswer: {
+            data: components["schemas"]["BatchAnswer"][];
+            success: boolean;
+        };
         CallAnswer: {
             agent_id: string;
             /** @enum {string} */
@@ -214,6 +281,19 @@ export interface components {
             session_id?: string | null;
             stream?: boolean | null;
         };
+        CreatedCallAnswer: {
+            /** Format: uuid */
+            call_session_id: string;
+            /** Format: uuid */
+            request_id: string;
+            /** @enum {string} */
+            status: "success" | "failed";
+            target_number: string;
+            /** @enum {string} */
+            telephony_provider: "pstn";
+            /** Format: uuid */
+            user_id: string;
+        };
         CustomFunction: {
             description?: string | null;
             method?: ("GET" | "POST" | "PUT" | "PATCH" | "DELETE") | null;
@@ -229,6 +309,67 @@ export interface components {
         DeletedAnswer: {
             data: Record<string, never> | null;
             message: string;
+        };
+        DialerCampaignAnswer: {
+            active: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: uuid */
+            id: string;
+            name: string;
+            slug: string;
+        };
+        DialerCampaignChange: {
+            active?: boolean | null;
+            agent_id?: string | null;
+            agent_phone_number?: string | null;
+            call_ratio?: number | null;
+            dialer_interval?: number | null;
+            dupe_days?: number | null;
+            earliest_prospect_time?: string | null;
+            email?: string | null;
+            expire_days?: number | null;
+            latest_prospect_time?: string | null;
+            locale_name?: string | null;
+            max_active_calls?: number | null;
+            max_number_calls?: number | null;
+            min_time_between_calls?: number | null;
+            name?: string | null;
+            workspace?: string | null;
+        };
+        DialerCampaignCreate: {
+            active?: boolean | null;
+            agent_id?: string | null;
+            agent_phone_number?: string | null;
+            call_ratio?: number | null;
+            dialer_interval?: number | null;
+            dupe_days?: number | null;
+            earliest_prospect_time?: string | null;
+            email?: string | null;
+            expire_days?: number | null;
+            latest_prospect_time?: string | null;
+            locale_name?: string | null;
+            max_active_calls?: number | null;
+            max_number_calls?: number | null;
+            min_time_between_calls?: number | null;
+            name: string;
+            workspace?: string | null;
+        };
+        DialerStatusAnswer: {
+            active: boolean;
+            completed: number;
+            connected: number;
+            dialing: number;
+            failed: number;
+            remaining: number;
+            slug: string;
+        };
+        DialerUploadAnswer: {
+            accepted: number;
+            rejected: number;
+            status: string;
+            /** Format: uuid */
+            uuid: string;
         };
         DispositionCountAnswer: {
             count: number;
@@ -338,6 +479,11 @@ export interface components {
         MessageAnswer: {
             message: string;
         };
+        OutboundCall: {
+            agent_phone_number: string;
+            dynamic_variables?: Record<string, never> | null;
+            phone_number_to_dial: string;
+        };
         PhoneLineAnswer: {
             country_code: string | null;
             /** Format: date-time */
@@ -371,6 +517,22 @@ export interface components {
             phone_number: string;
             provider: string;
             sip_address: string | null;
+        };
+        PlacedCallAnswer: {
+            /** Format: uuid */
+            call_id: string;
+            /** @enum {string} */
+            status: "dialing" | "failed";
+        };
+        Prospect: {
+            name?: string | null;
+            phone_number: string;
+            variables?: Record<string, never> | null;
+        };
+        ProspectMadeAnswer: {
+            phone_number: string;
+            /** Format: uuid */
+            uuid: string;
         };
         ProviderAnswer: {
             /** Format: uuid */
@@ -455,6 +617,20 @@ export interface components {
             id: string;
             name: string | null;
             phone_number: string | null;
+        };
+        VaaniBatchAnswer: {
+            /** Format: date-time */
+            created_at: string;
+            /** Format: uuid */
+            id: string;
+            name: string;
+            /** @enum {string} */
+            status: "scheduled" | "running" | "completed" | "failed";
+        };
+        VaaniBatchChange: {
+            /** Format: date-time */
+            scheduled_time: string;
+            timezone?: string | null;
         };
         VoiceAnswer: {
             gender: string | null;

@@ -41,6 +41,9 @@ export function CallsPage() {
   const [problem, setProblem] = useState<Error>();
   const agents = useAgentNames();
   const asked = useRef(new Set<number>());
+  const wanted = useRef<number[]>([]);
+  const busy = useRef(false);
+  const pumpNow = useRef<() => Promise<void>>(async () => {});
   const round = useRef(0);
 
   const load = useCallback(
@@ -65,6 +68,22 @@ export function CallsPage() {
     },
     [fields],
   );
+
+  /** One page at a time, of those in sight by then: what was scrolled past is not asked for. */
+  const pump = useCallback(async () => {
+    if (busy.current) return;
+    busy.current = true;
+    const mine = round.current;
+    while (mine === round.current) {
+      const page = wanted.current.find((one) => !asked.current.has(one));
+      if (page === undefined) break;
+      await load(page);
+      if (!asked.current.has(page)) break;
+    }
+    busy.current = false;
+    if (mine !== round.current) void pumpNow.current();
+  }, [load]);
+  pumpNow.current = pump;
 
   const restart = useCallback(() => {
     round.current += 1;
@@ -136,7 +155,10 @@ export function CallsPage() {
           total={total ?? 0}
           rowHeight={ROW}
           onRange={(first, last) => {
-            for (let page = Math.floor(first / PAGE) + 1; page <= Math.floor(last / PAGE) + 1; page += 1) void load(page);
+            const pages = [];
+            for (let page = Math.floor(first / PAGE) + 1; page <= Math.floor(last / PAGE) + 1; page += 1) pages.push(page);
+            wanted.current = pages;
+            void pump();
           }}
           head={HEAD}
           row={(index) => {
