@@ -33,6 +33,7 @@ use crate::config::Config;
 use crate::descriptors;
 use crate::housekeeping;
 use crate::numbers::trunks::TrunkDirectory;
+use crate::numbers::webhook::WebhookClient;
 use crate::services::{AdminToken, Identity, Services};
 use crate::sip_line;
 use crate::sip_line::trunks::{TrunkRegistry, follow_directory, keep_trunks};
@@ -79,6 +80,9 @@ pub enum StartError {
     /// The metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The client for endpoints' webhooks.
+    #[error("endpoints: {0}")]
+    Endpoints(String),
     /// A listener cannot be bound.
     #[error("{name} {address}: {source}")]
     Bind {
@@ -167,6 +171,8 @@ impl App {
             billing.clone(),
         );
         let trunks = TrunkDirectory::new(store.clone(), identity.vault.clone());
+        let endpoint_client =
+            WebhookClient::new(&config.endpoints).map_err(StartError::Endpoints)?;
         let sip_trunks = TrunkRegistry::new(&config.sip, &config.trunks);
         let webhooks = Sender::new(
             store.clone(),
@@ -186,6 +192,7 @@ impl App {
             admin,
             trunks,
             identity,
+            endpoint_client,
             sip_trunks,
             resolver: OnceLock::new(),
             dial_now: Arc::default(),

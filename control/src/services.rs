@@ -20,6 +20,7 @@ use crate::identity::password::Passwords;
 use crate::identity::sessions;
 use crate::identity::vault::Vault;
 use crate::numbers::trunks::TrunkDirectory;
+use crate::numbers::webhook::WebhookClient;
 use crate::sip_line::trunks::TrunkRegistry;
 use crate::store::Store;
 use crate::tools::ToolRoom;
@@ -49,6 +50,8 @@ pub struct Services {
     pub identity: Identity,
     /// Trunks registered over the API.
     pub trunks: TrunkDirectory,
+    /// Asks endpoints' webhooks where calls go.
+    pub endpoint_client: WebhookClient,
     /// SIP trunks in force.
     pub sip_trunks: TrunkRegistry,
     /// Finds the next hops of calls out, once SIP is bound.

@@ -85,7 +85,7 @@ impl LegCore {
             let position = run.position.max(end);
             record(tap, Channel::Caller, position, native, run.pcm);
         }
-        if self.inbound.take(run, &mut self.port.frames) {
+        if self.inbound.take(run, &mut self.port.frames) && self.inbound.has_vad() {
             self.wake |= self.quiet.is_worth_waking(self.inbound.voice());
         }
     }

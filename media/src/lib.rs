@@ -17,6 +17,7 @@ mod playout;
 pub mod protocol;
 mod random;
 pub mod recording;
+pub mod relay;
 pub mod rtp;
 pub mod session;
 mod session_events;

@@ -24,6 +24,7 @@ use crate::protocol::stream::{StreamLegConfig, StreamPort, stream_queue};
 use crate::protocol::stream_link::StreamLink;
 use crate::protocol::transmit::{RtpPort, Transmit};
 use crate::recording::tap::RecordingTap;
+use crate::relay::{RelayPort, RelayedVoice};
 use crate::rtp::NtpTime;
 
 /// Ticks between two [`LegEvent::Statistics`]: 5 s.
@@ -141,6 +142,17 @@ impl MediaSession {
             ended: None,
             told: false,
         }
+    }
+
+    /// Has the leg say what the leg with the other part of the relay hears, and the reverse, in
+    /// place of the conversation. Speech that is queued goes first. Before the first tick; frees
+    /// and allocates.
+    #[must_use]
+    pub fn join(mut self, relay: RelayPort) -> Self {
+        self.core.port.frames = relay.voice;
+        self.core.inbound.forgo_vad();
+        self.core.outbound.relayed = Some(RelayedVoice::new(relay.other));
+        self
     }
 
     /// Takes a datagram that came to `port`: every frame that is ready goes to the conversation

@@ -22,7 +22,8 @@ pub(crate) struct Inbound {
     filled: usize,
     /// Just behind the last sample taken; `None` before the first.
     end: Option<SamplePosition>,
-    vad: NeuralDetector,
+    /// `None` when nobody asks for it: the frames go to another leg.
+    vad: Option<NeuralDetector>,
     /// Takes our own voice out of the caller's, on legs that need it.
     pub(crate) echo: Option<Box<EchoControl>>,
     /// Samples made by concealment.
@@ -36,7 +37,7 @@ impl Inbound {
             frame: Frame::silence(SamplePosition(0), origin),
             filled: 0,
             end: None,
-            vad: NeuralDetector::new(),
+            vad: Some(NeuralDetector::new()),
             echo,
             concealed: 0,
             dropped: 0,
@@ -84,6 +85,16 @@ impl Inbound {
     /// Just behind the last sample taken.
     pub(crate) fn end(&self) -> Option<SamplePosition> {
         self.end
+    }
+
+    /// Stops looking for speech.
+    pub(crate) fn forgo_vad(&mut self) {
+        self.vad = None;
+    }
+
+    /// Whether speech is looked for.
+    pub(crate) const fn has_vad(&self) -> bool {
+        self.vad.is_some()
     }
 
     /// Speech probability of the last complete frame.
@@ -135,7 +146,10 @@ impl Inbound {
             echo.process(&mut frame.samples, frame.position, known)
         });
         // The detector hears every frame, so that its memory has no holes.
-        let voice = self.vad.process(&frame.samples);
+        let voice = self
+            .vad
+            .as_mut()
+            .map_or(0.0, |vad| vad.process(&frame.samples));
         frame.voice = if verdict == EchoVerdict::Echo {
             0.0
         } else {

@@ -9,6 +9,7 @@ use crate::dsp::tone::KeyTones;
 use crate::frame::{FRAME_RATE, FRAME_SAMPLES, SamplePosition};
 use crate::leg::{DigitString, Generation, Heard, LegEvent};
 use crate::playout::{Playout, Said};
+use crate::relay::RelayedVoice;
 use crate::session_events::EventBacklog;
 use crate::speech_journal::{SpeechJournal, WirePosition};
 
@@ -47,6 +48,8 @@ pub(crate) struct Outbound {
     /// A clear that has been asked for; what is said in this tick fades out.
     cutting: Option<Generation>,
     held: bool,
+    /// What the other party of a joined call says.
+    pub(crate) relayed: Option<RelayedVoice>,
     underruns: u64,
 }
 
@@ -60,6 +63,7 @@ impl Outbound {
             tones_waiting: VecDeque::with_capacity(TONES_WAITING_MAX),
             cutting: None,
             held: false,
+            relayed: None,
             underruns: 0,
         }
     }
@@ -97,6 +101,10 @@ impl Outbound {
             self.underruns += 1;
         }
         if said_samples > 0 {
+            return Content::Speech;
+        }
+        let relayed = self.relayed.as_mut().is_some_and(|voice| voice.next(frame));
+        if relayed {
             Content::Speech
         } else {
             Content::Silence

@@ -174,6 +174,61 @@ fn an_rtp_leg_allocates_nothing() {
 }
 
 #[test]
+fn joined_legs_allocate_nothing() {
+    let clock = VirtualClock::new();
+    let origin = clock.origin();
+    let mut config = RtpLegConfig::new(description(Codec::Pcmu, B), "a", 1);
+    config.echo_control = false;
+    let mut near = Party::new(A, &config, origin);
+    let mut other = Party::new(A, &config, origin);
+    let [of_near, of_other] = media::relay::relay();
+    near.session = near.session.join(of_near);
+    other.session = other.session.join(of_other);
+    let mut far = Party::new(
+        B,
+        &RtpLegConfig::new(description(Codec::Pcmu, A), "b", 2),
+        origin,
+    );
+    let speech: Arc<[i16]> = fixtures::tone::sine(16_000, 300.0, -20.0, 9_600).into();
+    let mut inside = 0;
+    let mut loudest = 0;
+    for tick in 0..TICKS {
+        let now = origin + TICK * tick as u32;
+        converse(&mut far.ends.leg, tick, &speech);
+        far.session.tick(now);
+        let mut packets = Vec::new();
+        while let Some(transmit) = far.session.poll_transmit() {
+            if tick % 23 != 5 {
+                packets.push((transmit.port, transmit.packet.to_vec()));
+            }
+        }
+        inside += counted(|| {
+            for (port, packet) in &packets {
+                near.session.handle_packet(now, *port, address(B), packet);
+            }
+            near.session.tick(now);
+            other.session.tick(now);
+            while near.session.poll_transmit().is_some() {}
+        });
+        while near.ends.leg.try_recv().is_some() {}
+        while other.ends.leg.try_recv().is_some() {}
+        while let Some(transmit) = other.session.poll_transmit() {
+            if transmit.port == RtpPort::Rtp && transmit.packet.len() == 172 {
+                // Mu-law: the smaller the seven bits, the louder.
+                let level = transmit.packet[12..]
+                    .iter()
+                    .map(|octet| 127 - (octet & 127));
+                loudest = loudest.max(level.max().unwrap_or(0));
+            }
+        }
+    }
+    assert_eq!(inside, 0);
+    assert!(loudest > 60, "what one hears the other says: {loudest}");
+    assert!(near.session.statistics().packets_received > 900);
+    assert_eq!(near.session.statistics().frames_dropped, 0);
+}
+
+#[test]
 fn a_stream_leg_allocates_nothing() {
     let clock = VirtualClock::new();
     let origin = clock.origin();

@@ -37,7 +37,13 @@ pub struct InviteRequest {
     /// Call-ID; one of the endpoint's making if absent. Must be unique to the call for all time
     /// (RFC 3261 §8.1.1.4) and consist of characters a Call-ID may have.
     pub call_id: Option<String>,
+    /// Max-Forwards. Whoever joins two calls writes one less than came in, so that calls that lead
+    /// back to where they came from end (RFC 7332 §4).
+    pub max_forwards: u8,
 }
+
+/// Hops a request of ours may take (RFC 3261 §8.1.1.6).
+pub const MAX_FORWARDS: u8 = 70;
 
 impl InviteRequest {
     /// A call without offer, credentials and further header fields.
@@ -54,6 +60,7 @@ impl InviteRequest {
             alternatives: Vec::new(),
             redirects_max: 0,
             call_id: None,
+            max_forwards: MAX_FORWARDS,
         }
     }
 }

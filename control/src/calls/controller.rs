@@ -215,13 +215,7 @@ impl CallController {
                 Direction::Outbound => call.variables.clone(),
             },
         };
-        let shared = &self.shared;
-        let stored = queries::insert_call(&shared.store, &shared.boot_id, new, now_us()).await;
-        if let Err(error) = stored {
-            // An admitted call survives a failing store.
-            tracing::error!(%error, "call was not stored");
-        }
-        meters::call_began(carrier);
+        self.begin(new).await;
         let mut variables = call.variables;
         variables.insert("call_id".to_owned(), id.to_string());
         for (name, value) in [("caller", call.caller), ("called", call.called)] {
@@ -231,12 +225,7 @@ impl CallController {
         }
         OpenCall {
             controller: self.clone(),
-            record: CallRecorder {
-                id,
-                store: shared.store.clone(),
-                viewers: admission.viewers(),
-                events: 0,
-            },
+            record: self.recorder(&admission),
             account: admission.take_account(),
             admission,
             agent: call.agent,
@@ -244,6 +233,94 @@ impl CallController {
             variables,
             statistics: None,
         }
+    }
+
+    /// Stores a call that begins.
+    pub(super) async fn begin(&self, new: NewCall) {
+        let (shared, carrier) = (&self.shared, new.carrier);
+        let stored = queries::insert_call(&shared.store, &shared.boot_id, new, now_us()).await;
+        if let Err(error) = stored {
+            // An admitted call survives a failing store.
+            tracing::error!(%error, "call was not stored");
+        }
+        meters::call_began(carrier);
+    }
+
+    /// Writes down what happens in an admitted call.
+    pub(super) fn recorder(&self, admission: &Admission) -> CallRecorder {
+        CallRecorder {
+            id: admission.id(),
+            store: self.shared.store.clone(),
+            viewers: admission.viewers(),
+            events: 0,
+        }
+    }
+
+    /// Notes the answer.
+    pub(super) async fn note_answered(&self, id: CallId) {
+        let stored = queries::set_answered(&self.shared.store, id, now_us()).await;
+        if let Err(error) = stored {
+            tracing::error!(%error, "answer was not stored");
+        }
+    }
+
+    /// Closes a record once the leg and its recording are finished.
+    pub(super) async fn close(
+        &self,
+        id: CallId,
+        carrier: &'static str,
+        outcome: CallOutcome,
+        leg: Option<LegControl>,
+        mut statistics: Option<LegStatistics>,
+        account: Option<CallAccount>,
+    ) {
+        let ended_at = now_us();
+        let mut recording = None;
+        if let Some(leg) = &leg {
+            leg.close();
+            let closing = async {
+                let summary = leg.closed().await;
+                (summary, leg.recording_finished().await)
+            };
+            match tokio::time::timeout(CLOSE_MAX, closing).await {
+                Ok((summary, finished)) => {
+                    statistics = Some(summary.statistics);
+                    recording = finished;
+                }
+                Err(_) => tracing::error!("leg did not end in time"),
+            }
+        }
+        if let Some(recording) = &recording {
+            if let Some(error) = recording.error {
+                tracing::error!(?error, "recording is incomplete");
+            }
+            meters::recording_finished(recording);
+        }
+        if let Some(echo) = statistics.and_then(|statistics| statistics.echo) {
+            meters::leg_echo(carrier, &echo);
+        }
+        // Before the record is closed, so that a call that shows as ended has its bill.
+        if let Some(account) = account {
+            account.settle(now()).await;
+        }
+        let store = &self.shared.store;
+        let length = recording.map(|r| r.duration_ms);
+        let stored = async {
+            queries::set_recording_length(store, id, length).await?;
+            queries::finish_call(store, id, outcome, ended_at, statistics).await
+        };
+        if let Err(error) = stored.await {
+            tracing::error!(%error, "end of the call was not stored");
+        }
+        if let Some(webhooks) = self.shared.webhooks.get() {
+            webhooks.wake();
+        }
+        meters::call_ended(carrier, outcome);
+        tracing::info!(
+            class = outcome.class_name(),
+            reason = outcome.reason_name(),
+            "call ended"
+        );
     }
 }
 
@@ -316,11 +393,7 @@ impl OpenCall {
         if let Some(account) = &self.account {
             account.answered(now());
         }
-        let stored =
-            queries::set_answered(&self.controller.shared.store, self.id(), now_us()).await;
-        if let Err(error) = stored {
-            tracing::error!(%error, "answer was not stored");
-        }
+        self.controller.note_answered(self.id()).await;
     }
 
     /// Holds the conversation over `leg` to its end. Dropping the future ends it.
@@ -405,58 +478,14 @@ impl OpenCall {
 
     /// Closes the record once the leg and its recording are finished; frees the place.
     pub async fn finish(mut self, outcome: CallOutcome, leg: Option<LegControl>) {
-        let ended_at = now_us();
         if let Some(account) = &self.account {
             account.hung_up(now());
         }
-        let id = self.id();
-        let mut statistics = self.statistics;
-        let mut recording = None;
-        if let Some(leg) = &leg {
-            leg.close();
-            let closing = async {
-                let summary = leg.closed().await;
-                (summary, leg.recording_finished().await)
-            };
-            match tokio::time::timeout(CLOSE_MAX, closing).await {
-                Ok((summary, finished)) => {
-                    statistics = Some(summary.statistics);
-                    recording = finished;
-                }
-                Err(_) => tracing::error!("leg did not end in time"),
-            }
-        }
-        if let Some(recording) = &recording {
-            if let Some(error) = recording.error {
-                tracing::error!(?error, "recording is incomplete");
-            }
-            meters::recording_finished(recording);
-        }
-        if let Some(echo) = statistics.and_then(|statistics| statistics.echo) {
-            meters::leg_echo(self.carrier, &echo);
-        }
-        // Before the record is closed, so that a call that shows as ended has its bill.
-        if let Some(account) = self.account.take() {
-            account.settle(now()).await;
-        }
-        let store = &self.controller.shared.store;
-        let length = recording.map(|r| r.duration_ms);
-        let stored = async {
-            queries::set_recording_length(store, id, length).await?;
-            queries::finish_call(store, id, outcome, ended_at, statistics).await
-        };
-        if let Err(error) = stored.await {
-            tracing::error!(%error, "end of the call was not stored");
-        }
-        if let Some(webhooks) = self.controller.shared.webhooks.get() {
-            webhooks.wake();
-        }
-        meters::call_ended(self.carrier, outcome);
-        tracing::info!(
-            class = outcome.class_name(),
-            reason = outcome.reason_name(),
-            "call ended"
-        );
+        let (id, carrier) = (self.id(), self.carrier);
+        let account = self.account.take();
+        self.controller
+            .close(id, carrier, outcome, leg, self.statistics, account)
+            .await;
     }
 
     /// Who answers.
@@ -480,7 +509,7 @@ impl OpenCall {
 
 /// Writes what happens as it happens, then shows it to viewers.
 #[derive(Debug)]
-struct CallRecorder {
+pub(super) struct CallRecorder {
     id: CallId,
     store: Store,
     viewers: broadcast::Sender<NumberedEvent>,
@@ -505,13 +534,29 @@ impl CallRecorder {
                 CallEvent::Turn(turn) => Some(turn),
                 _ => None,
             };
-            let stored = queries::insert_event(&self.store, self.id, numbered.clone(), turn).await;
-            if let Err(error) = stored {
-                tracing::error!(%error, "event was not stored");
-            }
+            self.store(numbered.clone(), turn).await;
         }
         // Nobody may be watching.
         let _ = self.viewers.send(numbered);
+    }
+
+    /// Keeps an event that is no conversation's.
+    pub(super) async fn note(&mut self, data: serde_json::Value) {
+        self.events += 1;
+        let numbered = NumberedEvent {
+            number: Some(self.events),
+            at: now_us(),
+            data,
+        };
+        self.store(numbered.clone(), None).await;
+        let _ = self.viewers.send(numbered);
+    }
+
+    async fn store(&self, event: NumberedEvent, turn: Option<TranscriptTurn>) {
+        let stored = queries::insert_event(&self.store, self.id, event, turn).await;
+        if let Err(error) = stored {
+            tracing::error!(%error, "event was not stored");
+        }
     }
 }
 
@@ -547,6 +592,6 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn recording_file(id: CallId) -> String {
+pub(super) fn recording_file(id: CallId) -> String {
     format!("{id}.wav")
 }

@@ -10,3 +10,4 @@ pub mod queries;
 pub mod record;
 pub mod recovery;
 pub mod registry;
+pub mod sent_on;

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use media::codec::Codec;
 use serde_json::{Value, json};
 
+use crate::numbers::routing::SipDestination;
+
 use super::adapter::{
     Capabilities, CarrierAdapter, CarrierCommand, CarrierEvent, CarrierMessageError, StreamStart,
     dtmf_key, number, params,
@@ -152,13 +154,38 @@ pub fn connect_stream(stream_url: &str, parameters: &[(&str, &str)]) -> String {
     twiml
 }
 
-/// TwiML that has Twilio call a SIP URI and bridge the two.
+/// TwiML that has Twilio call a SIP address and bridge the two. Header fields go as parameters of
+/// the address, as Twilio has it.
 #[must_use]
-pub fn dial_sip(uri: &str) -> String {
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Dial><Sip>{}</Sip></Dial></Response>",
-        xml(uri)
-    )
+pub fn dial_sip(address: &SipDestination) -> String {
+    let mut uri = address.uri.clone();
+    for (at, (name, value)) in address.headers.iter().enumerate() {
+        uri.push(if at == 0 { '?' } else { '&' });
+        let value: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        uri.push_str(&format!("{name}={}", value.replace('+', "%20")));
+    }
+    let credentials = address
+        .credentials
+        .as_ref()
+        .map(|(user, password)| {
+            format!(
+                " username=\"{}\" password=\"{}\"",
+                xml(user),
+                xml(password.reveal())
+            )
+        })
+        .unwrap_or_default();
+    dial(&format!("<Sip{credentials}>{}</Sip>", xml(&uri)))
+}
+
+/// TwiML that has Twilio call a number and bridge the two.
+#[must_use]
+pub fn dial_number(number: &str) -> String {
+    dial(&format!("<Number>{}</Number>", xml(number)))
+}
+
+fn dial(noun: &str) -> String {
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Dial>{noun}</Dial></Response>")
 }
 
 /// TwiML that refuses the call.
@@ -297,5 +324,13 @@ mod tests {
         );
         assert!(twiml.contains("value=\"&lt;&gt;\""), "{twiml}");
         assert!(reject(true).contains("reason=\"busy\""));
+        let address = SipDestination {
+            uri: "sip:a@b".to_owned(),
+            credentials: Some(("u".to_owned(), crate::config::Secret::new("<p>"))),
+            headers: [("X-Id".to_owned(), "a b".to_owned())].into(),
+        };
+        let expected =
+            "<Dial><Sip username=\"u\" password=\"&lt;p&gt;\">sip:a@b?X-Id=a%20b</Sip></Dial>";
+        assert!(dial_sip(&address).contains(expected));
     }
 }

@@ -25,7 +25,7 @@ use super::twilio_signature::{self, SignedBody};
 use crate::agents::Agent;
 use crate::api::error::ApiError;
 use crate::calls::admission::Refusal;
-use crate::numbers::routing::sent_on_to;
+use crate::numbers::routing::{CallFacts, Destination, Rejection, outside_line};
 use crate::services::Services;
 use crate::telemetry::metrics as meters;
 
@@ -229,12 +229,21 @@ async fn twilio_answer(
     called: &str,
 ) -> Response {
     let twiml = |text: String| ([(header::CONTENT_TYPE, "text/xml")], text).into_response();
-    let agent = match services.controller.find(called).await {
+    let found = match services.controller.find(called).await {
+        Err(Refusal::UnknownAgent) => match sent_on(services, "twilio", fields, called).await {
+            None => Err(Refusal::UnknownAgent),
+            Some(Destination::Sip(address)) => return twiml(twilio::dial_sip(&address)),
+            Some(Destination::Number(number)) => return twiml(twilio::dial_number(&number)),
+            Some(Destination::Reject(why)) => {
+                return twiml(twilio::reject(why == Rejection::Busy));
+            }
+            Some(Destination::Agent(agent)) => services.controller.find(&agent.to_string()).await,
+        },
+        found => found,
+    };
+    let agent = match found {
         Ok(agent) => agent,
         Err(refusal) => {
-            if let Ok(Some(uri)) = sent_on_to(&services.store, called).await {
-                return twiml(twilio::dial_sip(&uri));
-            }
             meters::call_refused("twilio", refusal);
             return twiml(twilio::reject(false));
         }
@@ -251,13 +260,48 @@ async fn twilio_answer(
     twiml(twilio::connect_stream(&url, &[("token", &token)]))
 }
 
+/// Where a call for a line that an endpoint outside answers goes; `None` for other lines.
+async fn sent_on(
+    services: &Services,
+    carrier: &'static str,
+    fields: &[(String, String)],
+    called: &str,
+) -> Option<Destination> {
+    let outside = match outside_line(&services.store, called).await {
+        Ok(outside) => outside?,
+        Err(error) => {
+            tracing::error!(%error, "who answers a call cannot be read");
+            return None;
+        }
+    };
+    let facts = CallFacts {
+        carrier,
+        carrier_call_id: field(fields, "CallSid"),
+        caller: field(fields, "From"),
+    };
+    let storage = (&services.store, &services.identity.vault);
+    Some(
+        outside
+            .destination(storage, &services.endpoint_client, facts)
+            .await,
+    )
+}
+
 async fn exotel_answer(
     services: &Services,
     request: &WebhookRequest,
     fields: &[(String, String)],
     called: &str,
 ) -> Result<Response, ApiError> {
-    let agent = find_agent(services, called).await?;
+    let asked = match services.controller.find(called).await {
+        Err(Refusal::UnknownAgent) => sent_on(services, "exotel", fields, called).await,
+        _ => None,
+    };
+    let agent = match asked {
+        // Exotel's applet can do nothing else than connect a stream.
+        Some(Destination::Agent(agent)) => find_agent(services, &agent.to_string()).await?,
+        _ => find_agent(services, called).await?,
+    };
     let no_room = |refusal| {
         meters::call_refused("exotel", refusal);
         ApiError::new(

@@ -247,6 +247,7 @@ fn resolve(file: File, base: &Path) -> Result<Config, ConfigError> {
         log: file.log,
         sip: file.sip,
         trunks: file.trunks,
+        endpoints: file.endpoints,
         media: file.media,
         carriers: file.carriers,
         recording: file.recording,

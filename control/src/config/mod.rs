@@ -21,11 +21,11 @@ pub use self::load::{ConfigError, EMBEDDED_WORKFLOW};
 pub use self::secret::Secret;
 pub use self::sections::{
     AgentLlm, AgentSection, CampaignsSection, CarriersSection, DatabaseSection, DirectStreams,
-    ExotelSection, FliteSection, GoogleSection, IdentitySection, LimitsSection, LivekitSection,
-    LlmSection, LogFormat, LogSection, MediaSection, Names, NumberSection, OpenAiSection,
-    OpennessSection, OutboundSection, PocketsphinxSection, PortRange, ProviderSection,
-    RecordingSection, ServerSection, SipCodec, SttSection, ToolsSection, TtsSection, TwilioSection,
-    WorkflowSection,
+    EndpointsSection, ExotelSection, FliteSection, GoogleSection, IdentitySection, LimitsSection,
+    LivekitSection, LlmSection, LogFormat, LogSection, MediaSection, Names, NumberSection,
+    OpenAiSection, OpennessSection, OutboundSection, PocketsphinxSection, PortRange,
+    ProviderSection, RecordingSection, ServerSection, SipCodec, SttSection, ToolsSection,
+    TtsSection, TwilioSection, WorkflowSection,
 };
 pub use self::sip::{
     CallerIdForm, DigestAlgorithm, GuardSection, RegistrarSection, SipSection, SipUserSection,
@@ -57,6 +57,8 @@ pub struct Config {
     pub sip: SipSection,
     /// Carriers and PBXs reached by SIP.
     pub trunks: Vec<TrunkSection>,
+    /// Endpoints outside that answer calls.
+    pub endpoints: EndpointsSection,
     /// The media engine.
     pub media: MediaSection,
     /// Carriers over websockets.

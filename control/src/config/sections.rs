@@ -55,6 +55,31 @@ pub struct DatabaseSection {
     pub url: Option<Secret>,
 }
 
+/// Endpoints outside that answer calls.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EndpointsSection {
+    /// Networks in CIDR notation that endpoints may be in although they are private, local or
+    /// reserved. Whoever may make endpoints can have calls and requests sent there.
+    pub allowed_networks: Vec<String>,
+    /// How long an endpoint may ring before the call is given up.
+    #[serde(with = "duration")]
+    pub ring_timeout: Duration,
+    /// How long a webhook that is asked where a call goes may take.
+    #[serde(with = "duration")]
+    pub webhook_timeout: Duration,
+}
+
+impl Default for EndpointsSection {
+    fn default() -> Self {
+        Self {
+            allowed_networks: Vec::new(),
+            ring_timeout: Duration::from_secs(60),
+            webhook_timeout: Duration::from_secs(4),
+        }
+    }
+}
+
 /// Users, sessions and keys.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -719,6 +744,7 @@ pub(crate) struct File {
     pub(crate) log: LogSection,
     pub(crate) sip: SipSection,
     pub(crate) trunks: Vec<TrunkSection>,
+    pub(crate) endpoints: EndpointsSection,
     pub(crate) media: MediaSection,
     pub(crate) carriers: CarriersSection,
     pub(crate) recording: RecordingSection,
@@ -746,6 +772,7 @@ impl Default for File {
             livekit: LivekitSection::default(),
             log: LogSection::default(),
             sip: SipSection::default(),
+            endpoints: EndpointsSection::default(),
             trunks: Vec::new(),
             media: MediaSection::default(),
             carriers: CarriersSection::default(),

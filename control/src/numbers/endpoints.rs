@@ -1,5 +1,6 @@
 //! Where calls are sent on to: kros's endpoints.
 
+use pipeline::guarded_http::AddressGuard;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -67,8 +68,8 @@ fn endpoint(row: &Row) -> Result<Endpoint, StoreError> {
     })
 }
 
-/// Checks what a kind needs and says where calls go: the given address, or a SIP URI made of the
-/// provider's configuration.
+/// Checks what a kind needs and says where calls go: the given address, which `guard` must permit
+/// for a webhook, or a SIP URI made of the provider's configuration.
 ///
 /// # Errors
 /// 400 naming the field.
@@ -76,6 +77,7 @@ pub fn address(
     kind: &str,
     url: Option<&str>,
     config: &Map<String, Value>,
+    guard: &AddressGuard,
 ) -> Result<String, Failure> {
     let wrong =
         |path: &str, message: &str| Failure::invalid(vec![Invalid::new(path, "invalid", message)]);
@@ -106,24 +108,18 @@ pub fn address(
     match kind {
         "webhook" => {
             let url = given()?;
-            let parsed = url::Url::parse(url).ok();
-            let parsed = parsed.filter(|u| u.scheme() == "https" && u.username().is_empty());
-            parsed.ok_or_else(|| wrong("url", "must be an https address without credentials"))?;
+            check_headers(config, false)?;
+            let parsed = url::Url::parse(url);
+            let parsed = parsed.map_err(|_| wrong("url", "must be an https address"))?;
+            guard
+                .check(&parsed)
+                .map_err(|error| wrong("url", &error.to_string()))?;
             Ok(url.to_owned())
         }
         "custom_sip" => {
             let url = given()?;
-            let rest = url
-                .strip_prefix("sip:")
-                .or_else(|| url.strip_prefix("sips:"));
-            let plain = |rest: &&str| {
-                !rest.is_empty()
-                    && rest
-                        .chars()
-                        .all(|c| c.is_ascii_graphic() && !"<>\"".contains(c))
-            };
-            rest.filter(plain)
-                .ok_or_else(|| wrong("url", "must be a sip: or sips: address"))?;
+            check_headers(config, true)?;
+            check_sip_uri(url).map_err(|message| wrong("url", message))?;
             Ok(url.to_owned())
         }
         "vapi" => {
@@ -153,6 +149,62 @@ pub fn address(
         }
         _ => Err(wrong("type", "is not a type of endpoint")),
     }
+}
+
+/// Whether this is a SIP address and nothing else, such as the end of a header field.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_sip_uri(uri: &str) -> Result<(), &'static str> {
+    let rest = uri
+        .strip_prefix("sip:")
+        .or_else(|| uri.strip_prefix("sips:"));
+    let plain = |c: char| c.is_ascii_graphic() && !"<>\"".contains(c);
+    let fine = rest.is_some_and(|rest| {
+        // Header fields in the address (RFC 3261 §19.1.1) would be header fields of ours.
+        !rest.is_empty() && rest.len() <= 500 && !rest.contains('?') && rest.chars().all(plain)
+    });
+    let parsed = sip::message::Uri::parse(&uri.replace(NUMBER, "+15550100"));
+    if fine && parsed.is_ok() {
+        Ok(())
+    } else {
+        Err("must be a sip: or sips: address")
+    }
+}
+
+/// Checks `headers`: further header fields of the INVITE, which must begin with `X-`, or of the
+/// webhook's request.
+fn check_headers(config: &Map<String, Value>, sip: bool) -> Result<(), Failure> {
+    const COUNT_MAX: usize = 16;
+    let wrong = |path: &str, message: &str| {
+        let path = format!("provider_config.headers{path}");
+        Failure::invalid(vec![Invalid::new(path, "invalid", message)])
+    };
+    let headers = match config.get("headers") {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Object(headers)) if headers.len() <= COUNT_MAX => headers,
+        Some(_) => return Err(wrong("", "must be an object of at most 16 texts")),
+    };
+    for (name, value) in headers {
+        let token = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let prefixed = name.len() > 2 && name[..2].eq_ignore_ascii_case("x-");
+        let named = (1..=64).contains(&name.len()) && name.chars().all(token);
+        if !named || (sip && !prefixed) {
+            return Err(wrong(
+                "",
+                "has a name that is not allowed; SIP ones begin with X-",
+            ));
+        }
+        let printable = |c: char| c == ' ' || c.is_ascii_graphic();
+        let value = value.as_str();
+        if !value.is_some_and(|text| text.len() <= 1_000 && text.chars().all(printable)) {
+            return Err(wrong(
+                &format!(".{name}"),
+                "must be at most 1000 printable characters",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Makes an endpoint of checked values.
@@ -224,6 +276,25 @@ pub async fn find(
 ) -> Result<Option<Endpoint>, StoreError> {
     let query = sql("SELECT * FROM endpoints WHERE id = $1 AND org_id = $2 AND mode = $3");
     let query = query.bind(id).bind(tenant.organisation()).bind(mode.name());
+    query
+        .fetch_optional(conn)
+        .await?
+        .as_ref()
+        .map(endpoint)
+        .transpose()
+}
+
+/// The endpoint that a line of the tenant names, whichever mode it was made in.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn find_for_call(
+    conn: &mut Connection,
+    tenant: Tenant,
+    id: Uuid,
+) -> Result<Option<Endpoint>, StoreError> {
+    let query = sql("SELECT * FROM endpoints WHERE id = $1 AND org_id = $2");
+    let query = query.bind(id).bind(tenant.organisation());
     query
         .fetch_optional(conn)
         .await?
@@ -307,7 +378,9 @@ mod tests {
     #[test]
     fn each_kind_gets_its_address_and_nothing_can_be_smuggled_in() {
         let made = |kind: &str, url: Option<&str>, config: Value| {
-            address(kind, url, config.as_object().unwrap()).map_err(|f| f.errors[0].path.clone())
+            let guard = AddressGuard::default();
+            let made = address(kind, url, config.as_object().unwrap(), &guard);
+            made.map_err(|f| f.errors[0].path.clone())
         };
         let fine = |kind, config, expected: &str| {
             assert_eq!(made(kind, None, config).as_deref(), Ok(expected));
@@ -344,6 +417,21 @@ mod tests {
         bad("webhook", None, json!({}), "url");
         bad("webhook", Some("http://a.example"), json!({}), "url");
         bad("webhook", Some("https://u:p@a.example"), json!({}), "url");
+        bad("webhook", Some("https://127.0.0.1/x"), json!({}), "url");
+        bad("custom_sip", Some("sip:a@b?X-Evil=y"), json!({}), "url");
+        let headers = |value: Value| json!({ "headers": value });
+        let path = "provider_config.headers";
+        let route = headers(json!({ "Route": "<sip:x>" }));
+        bad("custom_sip", Some("sip:a@b"), route, path);
+        let split = headers(json!({ "X-A": "b\r\nVia: c" }));
+        bad(
+            "custom_sip",
+            Some("sip:a@b"),
+            split,
+            "provider_config.headers.X-A",
+        );
+        let list = headers(json!(["a"]));
+        bad("webhook", Some("https://a.example"), list, path);
         bad("custom_sip", Some("tel:123"), json!({}), "url");
         bad("custom_sip", Some("sip:a@b\r\nX: y"), json!({}), "url");
         bad("vapi", None, json!({}), "provider_config.assistant_id");

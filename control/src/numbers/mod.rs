@@ -4,3 +4,4 @@ pub mod endpoints;
 pub mod lines;
 pub mod routing;
 pub mod trunks;
+pub mod webhook;

@@ -2,29 +2,25 @@
 
 use std::time::Duration;
 
-use media::net::control::{ControlError, LegControl};
+use media::net::control::LegControl;
 use pipeline::call::{CallOrder, EndReason, TransferFailure};
 use sip::event::{ReferProgress, SessionEnd};
-use sip::message::StatusCode;
-use sip::net::{Dialog, DialogEvent, OfferResponder};
-use sip::sdp::{LocalMedia, SessionDescription, accept_answer, negotiate, offer};
+use sip::net::{Dialog, DialogEvent};
+use sip::sdp::LocalMedia;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::media::rtp_media;
+use super::renegotiation::Renegotiation;
 use super::transfer::{TransferRequest, transfer_outcome};
 
 /// How long the peer's answer to our BYE is waited for.
-const BYE_MAX: Duration = Duration::from_secs(4);
+pub(super) const BYE_MAX: Duration = Duration::from_secs(4);
 
 /// The line to the caller.
 #[derive(Debug)]
 pub(super) struct SipLine {
     dialog: Dialog,
-    local: LocalMedia,
-    /// Our offer that waits for the peer's answer.
-    open_offer: Option<SessionDescription>,
-    control: LegControl,
+    media: Renegotiation,
     /// Whether key presses come as telephone events.
     events_agreed: bool,
     orders: mpsc::Sender<CallOrder>,
@@ -50,9 +46,7 @@ impl SipLine {
     ) -> Self {
         Self {
             dialog,
-            local,
-            open_offer: None,
-            control,
+            media: Renegotiation::new(local, control),
             events_agreed,
             orders,
             transfers,
@@ -88,15 +82,17 @@ impl SipLine {
 
     async fn take(&mut self, event: DialogEvent) {
         match event {
-            DialogEvent::Offer { sdp, responder, .. } => self.take_offer(sdp, responder).await,
-            DialogEvent::OfferConfirmed { sdp } => self.take_answer(&sdp),
+            DialogEvent::Offer { sdp, responder, .. } => {
+                self.media.take_offer(sdp, responder).await
+            }
+            DialogEvent::OfferConfirmed { sdp } => self.media.take_answer(&sdp),
             DialogEvent::Refer { progress } => self.take_progress(progress),
             DialogEvent::Ended(end) => self.take_end(end).await,
             // A peer that agreed on telephone events sends each press there as well.
             DialogEvent::Info {
                 digit: Some(digit), ..
             } if !self.events_agreed => {
-                let taken = self.control.press(digit.key);
+                let taken = self.media.control().press(digit.key);
                 tracing::debug!(taken, "key press by info");
             }
             DialogEvent::Info { content_type, .. } => {
@@ -107,57 +103,6 @@ impl SipLine {
             | DialogEvent::ReinviteFailed { .. } => {}
             _ => {}
         }
-    }
-
-    async fn take_offer(&mut self, sdp: Option<SessionDescription>, responder: OfferResponder) {
-        self.local.session_version += 1;
-        let Some(sdp) = sdp else {
-            let ours = offer(&self.local);
-            self.open_offer = Some(ours.clone());
-            if let Err(error) = responder.answer(ours).await {
-                tracing::debug!(%error, "offer was not sent");
-            }
-            return;
-        };
-        let changed = match negotiate(&sdp, &self.local) {
-            Ok((answer, audio)) => self
-                .update_leg(rtp_media(&audio))
-                .map(|()| answer)
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        let answered = match changed {
-            Ok(answer) => responder.answer(answer).await,
-            Err(error) => {
-                tracing::info!(error, "change of the session refused");
-                responder.reject(StatusCode::NOT_ACCEPTABLE_HERE).await
-            }
-        };
-        if let Err(error) = answered {
-            tracing::debug!(%error, "offer was not answered");
-        }
-    }
-
-    fn take_answer(&mut self, sdp: &SessionDescription) {
-        let Some(ours) = self.open_offer.take() else {
-            return;
-        };
-        let changed = accept_answer(&ours, sdp)
-            .map_err(|error| error.to_string())
-            .and_then(|audio| {
-                self.update_leg(rtp_media(&audio))
-                    .map_err(|error| error.to_string())
-            });
-        if let Err(error) = changed {
-            tracing::warn!(
-                error,
-                "answer to our offer is not usable; media stays as it was"
-            );
-        }
-    }
-
-    fn update_leg(&self, media: media::protocol::rtp::RtpMedia) -> Result<(), ControlError> {
-        self.control.update_rtp(media)
     }
 
     async fn begin_transfer(&mut self, request: TransferRequest) {
@@ -218,7 +163,7 @@ impl SipLine {
 }
 
 /// Reason header field of our BYE (RFC 3326) with the cause of ITU-T Q.850.
-fn reason_header(reason: EndReason) -> Option<String> {
+pub(super) fn reason_header(reason: EndReason) -> Option<String> {
     let (cause, text) = match reason {
         EndReason::MediaTimeout => (102, "media timeout"),
         EndReason::InternalError | EndReason::ProviderFailed => (41, "temporary failure"),

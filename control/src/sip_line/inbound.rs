@@ -1,47 +1,41 @@
 //! An INVITE becomes a call.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use media::leg_queue::MediaLeg;
-use media::net::control::LegControl;
 use media::net::ports::RtpPorts;
 use media::protocol::MediaLimits;
-use media::protocol::rtp::RtpLegConfig;
 use sip::event::SessionEnd;
 use sip::identity;
 use sip::message::{Header, HeaderName, StatusCode, Uri};
-use sip::net::{Dialog, DialogEvent, IncomingCall};
-use sip::sdp::{
-    LocalMedia, NegotiatedAudio, NegotiationError, SessionDescription, accept_answer, negotiate,
-    offer,
-};
+use sip::net::IncomingCall;
+use sip::sdp::{LocalMedia, NegotiatedAudio, NegotiationError, SessionDescription, negotiate};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
+use super::answer::{Answered, LegSetup, answer, answer_with_offer};
+use super::bridge::{Bridge, Callee};
 use super::dialog::SipLine;
-use super::media::{local_media, rtp_media};
+use super::media::local_media;
 use super::transfer::SipActions;
-use super::trunks::{Origin, Turned};
+use super::trunks::{API_PREFIX, Origin, Trunk, Turned};
 use super::variables::variables;
 use crate::agents::Agent;
 use crate::calls::admission::Refusal;
 use crate::calls::controller::{CallOrigin, OpenCall};
 use crate::calls::outcome::{CallOutcome, SetupEnd};
 use crate::calls::registry::Admission;
-use crate::numbers::routing::sent_on_to;
+use crate::numbers::routing::{CallFacts, Destination, OutsideLine, Rejection, outside_line};
 use crate::services::Services;
 use crate::telemetry::metrics as meters;
 use crate::telemetry::tracing::Redacted;
 
 /// Name of the carrier in records and metrics.
-const CARRIER: &str = "sip";
+pub(super) const CARRIER: &str = "sip";
 /// Tells the caller the id under which the call is kept.
-const CALL_ID_HEADER: &str = "X-Samvad-Call-Id";
+pub(super) const CALL_ID_HEADER: &str = "X-Samvad-Call-Id";
 /// Seconds after which a refused trunk may try again.
 const RETRY_AFTER: &str = "5";
-/// How long the answer to our offer is waited for (RFC 3261 timer H is the endpoint's own limit).
-const ANSWER_MAX: Duration = Duration::from_secs(35);
 
 /// Takes calls until the user agent stops.
 pub async fn accept_calls(services: Arc<Services>, mut incoming: mpsc::Receiver<IncomingCall>) {
@@ -73,17 +67,39 @@ async fn take(services: Arc<Services>, call: IncomingCall) {
             return refuse(&services, call, refusal, &called).await;
         }
     };
-    let prepared = prepare(&services, &call, &called, &origin).await;
-    let (agent, admission, ports, local, negotiated) = match prepared {
-        Ok(prepared) => prepared,
-        Err(refusal) => {
-            if refusal == Refusal::UnknownAgent
-                && let Ok(Some(uri)) = sent_on_to(&services.store, &called).await
-            {
-                return redirect(call, &uri).await;
-            }
-            return refuse(&services, call, refusal, &called).await;
+    let found = services.controller.find(&called).await;
+    if matches!(found, Err(Refusal::UnknownAgent)) {
+        match outside_line(&services.store, &called).await {
+            Ok(Some(outside)) => return send_on(services, call, called, origin, outside).await,
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "who answers a call cannot be read"),
         }
+    }
+    // A number nobody mapped goes to the trunk's own agent.
+    let answering = match (&found, &origin) {
+        (Err(Refusal::UnknownAgent), Origin::Trunk { trunk, .. }) => trunk.settings().agent.clone(),
+        _ => None,
+    };
+    let answering = answering.unwrap_or_else(|| called.clone());
+    serve(services, call, called, &answering, origin).await;
+}
+
+/// Has `answering` talk to the caller.
+async fn serve(
+    services: Arc<Services>,
+    call: IncomingCall,
+    called: String,
+    answering: &str,
+    origin: Origin,
+) {
+    let admitted = services.controller.admit(answering, CARRIER).await;
+    let prepared = admitted.and_then(|(agent, admission)| {
+        let media = offered_media(&services, &call, &origin)?;
+        Ok((agent, admission, media))
+    });
+    let (agent, admission, media) = match prepared {
+        Ok(prepared) => prepared,
+        Err(refusal) => return refuse(&services, call, refusal, &called).await,
     };
     let id = admission.id();
     let inbound = InboundCall {
@@ -93,33 +109,111 @@ async fn take(services: Arc<Services>, call: IncomingCall) {
         origin,
         agent,
         admission,
-        ports,
-        local,
-        negotiated,
+        media,
     };
     services.controller.supervise(id, CARRIER, inbound.run());
 }
 
-type Prepared = (
-    Arc<Agent>,
-    Admission,
-    RtpPorts,
-    LocalMedia,
-    Option<(SessionDescription, NegotiatedAudio)>,
-);
+/// Puts the call through to where the line's endpoint is, or its webhook says.
+async fn send_on(
+    services: Arc<Services>,
+    mut call: IncomingCall,
+    called: String,
+    origin: Origin,
+    outside: OutsideLine,
+) {
+    let caller = caller_of(&call, &origin);
+    let sip_call_id = call.call_id().to_owned();
+    let facts = CallFacts {
+        carrier: CARRIER,
+        carrier_call_id: Some(&sip_call_id),
+        caller: caller.as_deref(),
+    };
+    let storage = (&services.store, &services.identity.vault);
+    let destination = tokio::select! {
+        destination = outside.destination(storage, &services.endpoint_client, facts) => destination,
+        _ = call.cancelled() => return tracing::info!("caller gave up before it was put through"),
+    };
+    let callee = match destination {
+        Destination::Agent(agent) => {
+            return serve(services, call, called, &agent.to_string(), origin).await;
+        }
+        Destination::Sip(address) => Ok(Callee::Address(address)),
+        Destination::Number(number) => match trunk_out(&services, &outside, &origin) {
+            Some(trunk) => Ok(Callee::Number {
+                number,
+                trunk: Box::new(trunk),
+            }),
+            None => {
+                tracing::warn!(line = %outside.line.id, "no trunk takes calls of the line out");
+                Err(Rejection::Unavailable)
+            }
+        },
+        Destination::Reject(rejection) => Err(rejection),
+    };
+    let callee = match callee {
+        Ok(callee) => callee,
+        Err(rejection) => {
+            tracing::info!(?rejection, "call is not put through");
+            let status = StatusCode::new(rejection.sip_status());
+            let status = status.unwrap_or(StatusCode::TEMPORARILY_UNAVAILABLE);
+            return reject(call, status, Vec::new()).await;
+        }
+    };
+    let admitted = services.registry.admit().inspect_err(|refusal| {
+        meters::call_refused(CARRIER, *refusal);
+    });
+    let prepared =
+        admitted.and_then(|admission| Ok((admission, offered_media(&services, &call, &origin)?)));
+    let (admission, media) = match prepared {
+        Ok(prepared) => prepared,
+        Err(refusal) => return refuse(&services, call, refusal, &called).await,
+    };
+    let id = admission.id();
+    let bridge = Bridge {
+        services: Arc::clone(&services),
+        call,
+        origin,
+        outside,
+        caller,
+        callee,
+        admission,
+        media,
+    };
+    services.controller.supervise(id, CARRIER, bridge.run());
+}
 
-/// Everything that can refuse a call, before anything is promised.
-async fn prepare(
+/// The trunk that takes calls for a line out: its own, else the one the call came by.
+fn trunk_out(services: &Services, outside: &OutsideLine, origin: &Origin) -> Option<Trunk> {
+    let own = outside.line.trunk;
+    let own = own.and_then(|id| services.sip_trunks.find(&format!("{API_PREFIX}{id}")));
+    let came_by = match origin {
+        Origin::Trunk { trunk, .. } => Some(trunk.clone()),
+        Origin::User(_) | Origin::Stranger => None,
+    };
+    own.or(came_by)
+        .filter(|trunk| !trunk.settings().uris.is_empty())
+}
+
+/// Our side of the stream to the caller.
+pub(super) struct OfferedMedia {
+    pub(super) ports: RtpPorts,
+    pub(super) local: LocalMedia,
+    /// Our answer and what it means; `None` when the INVITE had no offer.
+    pub(super) negotiated: Option<(SessionDescription, NegotiatedAudio)>,
+}
+
+/// Ports, and the answer to the caller's offer; everything else that can refuse a call before
+/// anything is promised.
+fn offered_media(
     services: &Services,
     call: &IncomingCall,
-    called: &str,
     origin: &Origin,
-) -> Result<Prepared, Refusal> {
+) -> Result<OfferedMedia, Refusal> {
     let settings = match origin {
         Origin::Trunk { trunk, .. } => Some(trunk.settings()),
         Origin::User(_) | Origin::Stranger => None,
     };
-    let default_agent = settings.and_then(|settings| settings.agent.as_deref());
     let codecs = settings.map_or(&[][..], |settings| settings.codecs.as_slice());
     let srtp = settings
         .and_then(|settings| settings.srtp)
@@ -133,12 +227,6 @@ async fn prepare(
         meters::call_refused(CARRIER, refusal);
         refusal
     };
-    // A number nobody mapped goes to the trunk's own agent.
-    let answering = match services.controller.find(called).await {
-        Err(Refusal::UnknownAgent) => default_agent.unwrap_or(called),
-        _ => called,
-    };
-    let (agent, admission) = services.controller.admit(answering, CARRIER).await?;
     let bind = services.config.media.rtp_bind;
     let ports = services.engine.reserve_rtp(bind).map_err(|error| {
         tracing::warn!(%error, "no rtp ports for a call");
@@ -159,16 +247,22 @@ async fn prepare(
             tracing::info!(%error, "offer refused");
             refused(Refusal::NoCodec)
         })?;
-    Ok((agent, admission, ports, local, negotiated))
+    Ok(OfferedMedia {
+        ports,
+        local,
+        negotiated,
+    })
 }
 
-/// Tells the caller's side to call `uri` instead (RFC 3261 §21.3.3).
-async fn redirect(call: IncomingCall, uri: &str) {
-    tracing::info!(source = %call.source(), "call sent on to an endpoint");
-    let contact = Header::new(HeaderName::Contact, format!("<{uri}>"));
-    let moved = call.reject(StatusCode::MOVED_TEMPORARILY, None, vec![contact]);
-    if let Err(error) = moved.await {
-        tracing::debug!(%error, "redirection was not sent");
+/// Who calls, as far as it can be believed.
+fn caller_of(call: &IncomingCall, origin: &Origin) -> Option<String> {
+    match origin {
+        Origin::User(user) => Some(user.clone()),
+        Origin::Trunk { trunk, .. } => {
+            let trusted = trunk.settings().trust_identity;
+            identity::caller(&call.request().headers, call.from(), trusted).user
+        }
+        Origin::Stranger => identity::caller(&call.request().headers, call.from(), false).user,
     }
 }
 
@@ -184,6 +278,10 @@ async fn refuse(services: &Services, call: IncomingCall, refusal: Refusal, calle
     } else {
         Vec::new()
     };
+    reject(call, status, headers).await;
+}
+
+async fn reject(call: IncomingCall, status: StatusCode, headers: Vec<Header>) {
     if let Err(error) = call.reject(status, None, headers).await {
         tracing::debug!(%error, "refusal was not sent");
     }
@@ -197,19 +295,7 @@ struct InboundCall {
     origin: Origin,
     agent: Arc<Agent>,
     admission: Admission,
-    ports: RtpPorts,
-    local: LocalMedia,
-    /// Our answer and what it means; `None` when the INVITE had no offer.
-    negotiated: Option<(SessionDescription, NegotiatedAudio)>,
-}
-
-/// An answered call: its dialog and its leg.
-struct Answered {
-    dialog: Dialog,
-    leg: MediaLeg,
-    control: LegControl,
-    /// Whether key presses come as telephone events, so that those of INFO are copies.
-    events_agreed: bool,
+    media: OfferedMedia,
 }
 
 impl InboundCall {
@@ -221,9 +307,12 @@ impl InboundCall {
             origin: whose,
             agent,
             admission,
-            ports,
-            local,
-            negotiated,
+            media:
+                OfferedMedia {
+                    ports,
+                    local,
+                    negotiated,
+                },
         } = self;
         let id = admission.id();
         let recording = services.controller.recording_path(id);
@@ -239,10 +328,7 @@ impl InboundCall {
         if let Some(trunk) = trunk {
             variables.insert("sip_trunk".to_owned(), trunk.to_owned());
         }
-        let caller = match &whose {
-            Origin::User(user) => Some(user.clone()),
-            Origin::Trunk { .. } | Origin::Stranger => identity.user,
-        };
+        let caller = caller_of(&call, &whose);
         let domain = transfer_domain(&call);
         let origin = CallOrigin {
             agent,
@@ -263,6 +349,7 @@ impl InboundCall {
             limits,
             recording,
             cname: id.to_string(),
+            relay: None,
         };
         let mut open = services
             .controller
@@ -316,108 +403,6 @@ pub(super) async fn converse(
         Some(SessionEnd::AckTimeout) => SetupEnd::AnswerNotAcknowledged.into(),
         _ => reason.into(),
     }
-}
-
-pub(super) struct LegSetup<'a> {
-    pub(super) services: &'a Services,
-    pub(super) ports: RtpPorts,
-    pub(super) limits: MediaLimits,
-    pub(super) recording: Option<std::path::PathBuf>,
-    pub(super) cname: String,
-}
-
-impl LegSetup<'_> {
-    pub(super) fn open(self, audio: &NegotiatedAudio) -> Result<(MediaLeg, LegControl), SetupEnd> {
-        let mut config = RtpLegConfig::new(rtp_media(audio), self.cname, rand::random());
-        config.limits = self.limits;
-        config.recording = self.recording;
-        config.echo_control = self.services.config.media.echo_control;
-        self.services
-            .engine
-            .open_rtp_leg(self.ports, config)
-            .map_err(|error| {
-                tracing::warn!(%error, "no media leg for a call");
-                SetupEnd::MediaUnavailable
-            })
-    }
-}
-
-/// Answers an INVITE that had an offer. The leg is open before the 200 leaves, so that the
-/// caller's first packets find it.
-async fn answer(
-    call: IncomingCall,
-    setup: LegSetup<'_>,
-    (sdp, audio): (SessionDescription, NegotiatedAudio),
-    header: Header,
-) -> Result<Answered, SetupEnd> {
-    let (leg, control) = match setup.open(&audio) {
-        Ok(opened) => opened,
-        Err(end) => {
-            // Whether or not it arrives, the call is over.
-            let _ = call
-                .reject(StatusCode::SERVICE_UNAVAILABLE, None, Vec::new())
-                .await;
-            return Err(end);
-        }
-    };
-    let answered = async {
-        call.ring().await?;
-        call.answer(sdp, vec![header]).await
-    };
-    match answered.await {
-        Ok(dialog) => Ok(Answered {
-            dialog,
-            leg,
-            control,
-            events_agreed: !audio.telephone_event_receive.is_empty(),
-        }),
-        Err(error) => {
-            tracing::info!(%error, "caller gave up before the answer");
-            control.close();
-            Err(SetupEnd::CallerCancelled)
-        }
-    }
-}
-
-/// Answers an INVITE without an offer: our 200 makes it, the ACK brings the answer.
-async fn answer_with_offer(
-    call: IncomingCall,
-    setup: LegSetup<'_>,
-    local: &LocalMedia,
-    header: Header,
-) -> Result<Answered, SetupEnd> {
-    let ours = offer(local);
-    let answered = async {
-        call.ring().await?;
-        call.answer(ours.clone(), vec![header]).await
-    };
-    let mut dialog = answered.await.map_err(|error| {
-        tracing::info!(%error, "caller gave up before the answer");
-        SetupEnd::CallerCancelled
-    })?;
-    let confirmed = async {
-        loop {
-            match dialog.next_event().await {
-                DialogEvent::Confirmed { sdp } => return sdp,
-                DialogEvent::Ended(_) => return None,
-                _ => {}
-            }
-        }
-    };
-    let theirs = timeout(ANSWER_MAX, confirmed).await.ok().flatten();
-    let theirs = theirs.ok_or(SetupEnd::AnswerNotAcknowledged)?;
-    // Dropping the dialog hangs up when the answer is of no use.
-    let audio = accept_answer(&ours, &theirs).map_err(|error| {
-        tracing::info!(%error, "answer to our offer is not usable");
-        SetupEnd::MediaUnavailable
-    })?;
-    let (leg, control) = setup.open(&audio)?;
-    Ok(Answered {
-        dialog,
-        leg,
-        control,
-        events_agreed: !audio.telephone_event_receive.is_empty(),
-    })
 }
 
 /// Where numbers are dialled when the caller is handed over: the host of the caller's address,

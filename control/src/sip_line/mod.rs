@@ -1,10 +1,13 @@
 //! Calls over SIP: from the INVITE to the BYE.
 
+mod answer;
+mod bridge;
 mod dialog;
 mod inbound;
 mod listen;
 mod media;
 pub mod outbound;
+mod renegotiation;
 mod tls;
 mod transfer;
 pub mod trunks;

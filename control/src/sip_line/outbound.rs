@@ -12,8 +12,9 @@ use sip::sdp::{LocalMedia, SessionDescription, accept_answer, offer};
 use sip::transport::Transport;
 use tokio::time::{sleep_until, timeout};
 
+use super::answer::LegSetup;
 use super::dialog::SipLine;
-use super::inbound::{LegSetup, converse};
+use super::inbound::converse;
 use super::media::local_media;
 use super::transfer::SipActions;
 use super::trunks::{OutboundCall, OutboundRefusal, Trunk};
@@ -152,6 +153,7 @@ pub async fn run(
         },
         recording: services.controller.recording_path(id),
         cname: id.to_string(),
+        relay: None,
     };
     let media = answer
         .and_then(|answer| accept_answer(&offer, &answer).ok())

@@ -64,6 +64,7 @@ pub struct Phone {
     control: TcpStream,
     folder: Arc<TempDir>,
     codec: PhoneCodec,
+    sip: u16,
     files: u32,
 }
 
@@ -75,13 +76,18 @@ impl Phone {
 
     /// As [`Self::start`], with further account parameters such as `;mediaenc=srtp-mand`.
     pub async fn start_with(codec: PhoneCodec, account: &str) -> Self {
+        Self::start_playing(codec, account, &[]).await
+    }
+
+    /// As [`Self::start_with`], saying `pcm` (16 kHz) in every call.
+    pub async fn start_playing(codec: PhoneCodec, account: &str, pcm: &[i16]) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("scratch folder"));
         let dir = folder.path();
         let sip = free_udp_port();
         let control_port = free_udp_port();
         fs::create_dir(dir.join("rec")).expect("folder");
         fs::write(dir.join("contacts"), "").expect("contacts");
-        write_wav(&dir.join("silence.wav"), &[], codec);
+        write_wav(&dir.join("silence.wav"), pcm, codec);
         fs::write(
             dir.join("accounts"),
             format!(
@@ -123,6 +129,7 @@ impl Phone {
             control,
             folder,
             codec,
+            sip,
             files: 0,
         }
     }
@@ -172,6 +179,53 @@ impl Phone {
             events,
         };
         (line, records)
+    }
+
+    /// Where it can be called.
+    pub fn uri(&self) -> String {
+        format!("sip:caller@127.0.0.1:{}", self.sip)
+    }
+
+    /// Calls a URI without waiting.
+    pub async fn call(&mut self, target: &str) {
+        self.command("dial", target).await;
+    }
+
+    /// Hangs up.
+    pub async fn hang_up(&mut self) {
+        self.command("hangup", "").await;
+    }
+
+    /// Waits for an event of this type.
+    pub async fn wait_for(&mut self, event: &str) {
+        let wanted = async {
+            loop {
+                let message = self.message().await;
+                if message["type"] == event {
+                    return;
+                }
+            }
+        };
+        let limit = Duration::from_secs(30);
+        if tokio::time::timeout(limit, wanted).await.is_err() {
+            panic!("no {event}\n{}", self.log());
+        }
+    }
+
+    /// Ends the phone; what it recorded is complete then.
+    pub async fn quit(mut self) -> PhoneRecords {
+        let records = PhoneRecords {
+            folder: Arc::clone(&self.folder),
+            pid: self.child.id(),
+        };
+        self.command("quit", "").await;
+        for _ in 0..200 {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        records
     }
 
     /// Sends one command of baresip's control protocol (netstrings of JSON).

@@ -28,6 +28,7 @@ use crate::protocol::stream_link::StreamLink;
 use crate::recording::RecordingSummary;
 use crate::recording::recorder::Recorder;
 use crate::recording::tap::RecordingTap;
+use crate::relay::RelayPort;
 use crate::rtp::NtpTime;
 use crate::session::{MediaSession, SessionStart};
 
@@ -151,11 +152,38 @@ impl MediaEngine {
         ports: RtpPorts,
         config: RtpLegConfig,
     ) -> Result<(MediaLeg, LegControl), OpenError> {
+        self.open_rtp(ports, config, None)
+    }
+
+    /// Opens an RTP leg that is joined to the leg with the other part of `relay`
+    /// ([`crate::relay::relay`]). Its [`MediaLeg`] yields events and no frames.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; the ports are then free.
+    pub fn open_joined_leg(
+        &self,
+        ports: RtpPorts,
+        config: RtpLegConfig,
+        relay: RelayPort,
+    ) -> Result<(MediaLeg, LegControl), OpenError> {
+        self.open_rtp(ports, config, Some(relay))
+    }
+
+    fn open_rtp(
+        &self,
+        ports: RtpPorts,
+        config: RtpLegConfig,
+        relay: Option<RelayPort>,
+    ) -> Result<(MediaLeg, LegControl), OpenError> {
         let worker = self.least_loaded()?;
         let (first_slot, start) = self.start_of_leg(worker);
         let media = PreparedMedia::new(config.media.clone(), start.origin)?;
         let (tap, recording) = self.record(config.recording.as_ref(), media.recording_rate())?;
         let (session, ends) = MediaSession::rtp(start, &config, media, tap);
+        let session = match relay {
+            Some(relay) => session.join(relay),
+            None => session,
+        };
         let (summary, ended) = watch::channel(None);
         worker.give(ActiveLeg {
             session,

@@ -41,6 +41,9 @@ impl Endpoint {
         let call_id = invite.call_id.unwrap_or_else(|| self.new_call_id());
         let mut dialog = Dialog::outgoing(call_id, from, to, invite.target, invite.destination);
         let mut request = dialog.request(Method::Invite, None);
+        request
+            .headers
+            .replace_first(&HeaderName::MaxForwards, invite.max_forwards.to_string());
         let local_sdp = invite.offer.as_ref().map(sdp_bytes);
         let transport = invite.destination.transport;
         self.add_capabilities(&mut request.headers, transport, &invite.headers);

@@ -98,7 +98,12 @@ async fn create(cx: Context) -> Result<Response, Failure> {
     let who = cx.who()?;
     let kind = cx.body.owned("type").unwrap_or_default();
     let mut config = provider_config(&cx.body);
-    let url = endpoints::address(&kind, cx.body.text("url"), &config)?;
+    let url = endpoints::address(
+        &kind,
+        cx.body.text("url"),
+        &config,
+        cx.services.endpoint_client.guard(),
+    )?;
     let id = Uuid::now_v7();
     let place = place(id, who.tenant.organisation());
     let signing = (kind == "webhook")
@@ -152,6 +157,7 @@ async fn update(cx: Context) -> Result<Response, Failure> {
     let (who, id) = (cx.who()?, cx.id("id")?);
     let (tenant, mode, actor) = (who.tenant, who.mode, cx.actor()?);
     let vault = cx.services.identity.vault.clone();
+    let guard = cx.services.endpoint_client.guard().clone();
     let body = cx.body.clone();
     let changed = cx.services.store.write(move |conn| {
         Box::pin(async move {
@@ -171,7 +177,8 @@ async fn update(cx: Context) -> Result<Response, Failure> {
                         .unwrap_or_default(),
                 };
                 let url = body.text("url").or(given.then_some(endpoint.url.as_str()));
-                endpoint.url = endpoints::address(&endpoint.kind, url, &config).map_err(decline)?;
+                endpoint.url =
+                    endpoints::address(&endpoint.kind, url, &config, &guard).map_err(decline)?;
                 if let Some(Value::String(password)) = config.remove("password") {
                     let place = place(id, tenant.organisation());
                     endpoint.sealed = Some(vault.seal(place, &password));
