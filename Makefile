@@ -7,7 +7,7 @@ CARGO ?= cargo
 
 BUILD_PACKAGES := build-essential cmake pkg-config libopus-dev flite1-dev libpocketsphinx-dev libsphinxbase-dev
 RUN_PACKAGES := pocketsphinx-en-us
-TEST_PACKAGES := baresip-core sip-tester procps postgresql python3-venv
+TEST_PACKAGES := baresip-core sip-tester procps postgresql python3-venv chromium
 
 .PHONY: schemathesis python-peers run test packages test-packages provider-sdks fmt lint doc unit console bench
 
@@ -24,6 +24,8 @@ packages:
 test-packages: packages
 	@.ci/install-packages $(TEST_PACKAGES)
 	@.ci/install-schemathesis
+	@.ci/install-browser-sdk
+	@.ci/install-livekit-python
 
 schemathesis:
 	@.ci/install-schemathesis

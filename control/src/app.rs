@@ -34,7 +34,7 @@ use crate::descriptors;
 use crate::housekeeping;
 use crate::numbers::trunks::TrunkDirectory;
 use crate::numbers::webhook::WebhookClient;
-use crate::services::{AdminToken, Identity, Services};
+use crate::services::{AdminToken, Identity, Services, WebCalls};
 use crate::sip_line;
 use crate::sip_line::trunks::{TrunkRegistry, follow_directory, keep_trunks};
 use crate::store::{Store, StoreError};
@@ -146,6 +146,10 @@ impl App {
             path: config.data_dir.clone(),
             source,
         })?;
+        let web = WebCalls::new(&config).map_err(|source| StartError::Path {
+            path: config.data_dir.clone(),
+            source,
+        })?;
         let boot_id = Uuid::now_v7().to_string();
         let node_id = node_id(&config)?;
         queries::insert_boot(&store, &boot_id, &node_id, now_us()).await?;
@@ -196,6 +200,7 @@ impl App {
             sip_trunks,
             resolver: OnceLock::new(),
             dial_now: Arc::default(),
+            web,
             sip: OnceLock::new(),
             tools,
             webhooks: webhooks.clone(),
@@ -335,6 +340,17 @@ impl fmt::Display for Banner<'_> {
             "  status     {base}/health  {base}/ready  {base}/metrics"
         )?;
         let websocket = base.replacen("http", "ws", 1);
+        match &app.services.web.keys.file {
+            Some(file) => writeln!(
+                f,
+                "  livekit    {websocket} (key and secret in {})",
+                file.display()
+            )?,
+            None => writeln!(
+                f,
+                "  livekit    {websocket} (key and secret from the configuration)"
+            )?,
+        }
         for agent in app.services.agents.iter() {
             let id = &agent.id;
             writeln!(f, "  agent {id}")?;

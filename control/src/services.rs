@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use media::net::engine::MediaEngine;
+use media::webrtc::Certificate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sha2::{Digest, Sha256};
 use sip::net::{Resolver, UserAgent};
@@ -19,6 +20,7 @@ use crate::identity::mail::Mailer;
 use crate::identity::password::Passwords;
 use crate::identity::sessions;
 use crate::identity::vault::Vault;
+use crate::livekit::keys::LiveKitKeys;
 use crate::numbers::trunks::TrunkDirectory;
 use crate::numbers::webhook::WebhookClient;
 use crate::sip_line::trunks::TrunkRegistry;
@@ -58,6 +60,8 @@ pub struct Services {
     pub resolver: OnceLock<Resolver>,
     /// Has the dialler of campaigns look at once.
     pub dial_now: Arc<tokio::sync::Notify>,
+    /// What calls of browsers need.
+    pub web: WebCalls,
     /// The SIP user agent once it is bound.
     pub sip: OnceLock<UserAgent>,
     /// Tools that users define, and the client for their addresses.
@@ -72,6 +76,29 @@ impl std::fmt::Debug for Services {
             .field("config", &self.config)
             .field("registry", &self.registry)
             .finish_non_exhaustive()
+    }
+}
+
+/// What calls of browsers need.
+#[derive(Debug)]
+pub struct WebCalls {
+    /// Our certificate in DTLS handshakes.
+    pub certificate: Arc<Certificate>,
+    /// Key and secret of LiveKit tokens.
+    pub keys: LiveKitKeys,
+}
+
+impl WebCalls {
+    /// As configured; makes a key pair at the first start, and a certificate at every one.
+    ///
+    /// # Errors
+    /// When the key pair or the certificate cannot be had.
+    pub fn new(config: &Config) -> std::io::Result<Self> {
+        let certificate = Certificate::generate().map_err(std::io::Error::other)?;
+        Ok(Self {
+            certificate: Arc::new(certificate),
+            keys: LiveKitKeys::load(config)?,
+        })
     }
 }
 

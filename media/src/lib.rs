@@ -25,3 +25,5 @@ mod session_inbound;
 mod session_outbound;
 mod speech_journal;
 pub mod vad;
+#[cfg(feature = "webrtc")]
+pub mod webrtc;

@@ -17,6 +17,7 @@ use crate::leg_core::{LegCore, TICK};
 use crate::leg_orders::{OrderSender, Switches, order_queue};
 use crate::leg_queue::{LegWaker, MediaLeg, leg_queue};
 use crate::playout::{closes, waiting_clear};
+use crate::protocol::datagrams::{DatagramReceiver, datagram_queue};
 use crate::protocol::rtp::RtpLegConfig;
 use crate::protocol::rtp_link::RtpLink;
 use crate::protocol::rtp_media::PreparedMedia;
@@ -105,6 +106,23 @@ impl MediaSession {
             orders,
         };
         (session, ends)
+    }
+
+    /// [`Self::rtp`] on a port that the peer's connection shares: STUN and DTLS go to the queue's
+    /// other end.
+    #[must_use]
+    pub fn bundled(
+        start: SessionStart,
+        config: &RtpLegConfig,
+        media: PreparedMedia,
+        tap: Option<RecordingTap>,
+    ) -> (Self, RtpEnds, DatagramReceiver) {
+        let (mut session, ends) = Self::rtp(start, config, media, tap);
+        let (sender, receiver) = datagram_queue();
+        if let Link::Rtp(link) = &mut session.link {
+            link.forward_datagrams(sender);
+        }
+        (session, ends, receiver)
     }
 
     /// A session over a carrier's stream.
@@ -235,7 +253,7 @@ impl MediaSession {
             return Some(Arc::clone(&core.port.waker));
         }
         match &mut self.link {
-            Link::Rtp(_) => None,
+            Link::Rtp(link) => link.datagrams_mut()?.poll_wake(),
             Link::Stream(link) => link.queues_mut().poll_wake(),
         }
     }
@@ -287,7 +305,7 @@ impl MediaSession {
     #[cfg(feature = "net")]
     pub(crate) fn wakers(&mut self) -> [Option<Arc<LegWaker>>; 2] {
         let stream = match &mut self.link {
-            Link::Rtp(_) => None,
+            Link::Rtp(link) => link.datagrams_mut().map(|queue| Arc::clone(queue.waker())),
             Link::Stream(link) => Some(Arc::clone(link.queues_mut().waker())),
         };
         [Some(Arc::clone(&self.core.port.waker)), stream]

@@ -21,4 +21,5 @@ mod serve;
 pub mod table;
 mod upload;
 pub mod vaani;
+pub(crate) mod web_calls;
 pub mod zip;

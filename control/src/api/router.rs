@@ -8,16 +8,18 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Request, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
 use super::error::ApiError;
-use super::{auth, calls, events, health, openapi, recording, resources, serve};
+use super::{auth, calls, events, health, openapi, recording, resources, serve, web_calls};
 use crate::carriers::webhooks;
 use crate::console;
+use crate::livekit::endpoint;
 use crate::services::Services;
+use crate::webrtc::whip;
 
 /// Largest body of a request.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -27,6 +29,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn router(services: Arc<Services>) -> Router {
     let administration = Router::new()
         .route("/v1/agents", only(get(resources::list_agents)))
+        .route("/v1/web-calls", only(post(web_calls::create)))
         .route("/v1/calls", only(get(calls::list)))
         .route("/v1/calls/{id}", only(get(calls::show)))
         .route("/v1/calls/{id}/recording", only(get(recording::download)))
@@ -74,6 +77,16 @@ pub fn router(services: Arc<Services>) -> Router {
         .route("/console/{file}", only(get(console::file)))
         .route("/ready", only(get(health::ready)))
         .route("/metrics", only(get(health::metrics)))
+        .route(
+            "/whip/{agent}",
+            only(post(whip::call).options(whip::preflight)),
+        )
+        .route(
+            "/whip/sessions/{session}",
+            only(delete(whip::hang_up).options(whip::preflight)),
+        )
+        .route("/rtc/v1", any(endpoint::join))
+        .route("/rtc/v1/validate", only(get(endpoint::validate)))
         .merge(serve::published())
         .merge(carriers)
         .merge(administration)

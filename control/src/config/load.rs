@@ -244,6 +244,7 @@ fn resolve(file: File, base: &Path) -> Result<Config, ConfigError> {
         limits: file.limits,
         billing: file.billing,
         livekit: file.livekit,
+        webrtc: file.webrtc,
         log: file.log,
         sip: file.sip,
         trunks: file.trunks,

@@ -25,7 +25,7 @@ pub use self::sections::{
     LivekitSection, LlmSection, LogFormat, LogSection, MediaSection, Names, NumberSection,
     OpenAiSection, OpennessSection, OutboundSection, PocketsphinxSection, PortRange,
     ProviderSection, RecordingSection, ServerSection, SipCodec, SttSection, ToolsSection,
-    TtsSection, TwilioSection, WorkflowSection,
+    TtsSection, TwilioSection, WebRtcSection, WorkflowSection,
 };
 pub use self::sip::{
     CallerIdForm, DigestAlgorithm, GuardSection, RegistrarSection, SipSection, SipUserSection,
@@ -51,6 +51,8 @@ pub struct Config {
     pub billing: BillingSection,
     /// LiveKit.
     pub livekit: LivekitSection,
+    /// Calls of browsers.
+    pub webrtc: WebRtcSection,
     /// Logging.
     pub log: LogSection,
     /// SIP.

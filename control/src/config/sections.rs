@@ -193,6 +193,14 @@ pub struct LivekitSection {
     pub api_secret: Option<Secret>,
 }
 
+/// Calls of browsers and apps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebRtcSection {
+    /// Address told to browsers for their media; needed behind a translator.
+    pub advertised_address: Option<IpAddr>,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -741,6 +749,7 @@ pub(crate) struct File {
     pub(crate) limits: LimitsSection,
     pub(crate) billing: BillingSection,
     pub(crate) livekit: LivekitSection,
+    pub(crate) webrtc: WebRtcSection,
     pub(crate) log: LogSection,
     pub(crate) sip: SipSection,
     pub(crate) trunks: Vec<TrunkSection>,
@@ -770,6 +779,7 @@ impl Default for File {
             limits: LimitsSection::default(),
             billing: BillingSection::default(),
             livekit: LivekitSection::default(),
+            webrtc: WebRtcSection::default(),
             log: LogSection::default(),
             sip: SipSection::default(),
             endpoints: EndpointsSection::default(),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use media::codec::Codec;
 use media::net::ports::RtpPorts;
-use media::protocol::rtp::{RtpMedia, RtpPayload, RtpRemote, TelephoneEvent};
+use media::protocol::rtp::{RtpMedia, RtpPayload, RtpRemote, RtpSource, TelephoneEvent};
 use sip::sdp::{CodecPreference, Direction, LocalMedia, LocalSrtp, NegotiatedAudio};
 
 use crate::config::{Config, SipCodec, SipSection, SrtpPolicy};
@@ -82,6 +82,7 @@ pub(crate) fn rtp_media(audio: &NegotiatedAudio) -> RtpMedia {
         srtp: audio.srtp.clone(),
         sending: audio.direction.sends() && reachable,
         receiving: audio.direction.receives(),
+        source: RtpSource::Address,
     }
 }
 

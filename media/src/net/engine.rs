@@ -18,6 +18,7 @@ use crate::leg_queue::MediaLeg;
 use crate::net::bridge;
 use crate::net::control::LegControl;
 use crate::net::counters::EngineCounters;
+use crate::net::datagram_port::DatagramPort;
 use crate::net::ports::{PortError, PortRange, RtpPorts};
 use crate::net::slots::{PHASES, SlotGrid};
 use crate::net::worker::{self, ActiveLeg, Worker, WorkerShared};
@@ -84,6 +85,9 @@ pub enum OpenError {
     /// A codec could not be set up.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// The port cannot be shared with the connection's task.
+    #[error("the port cannot be shared: {0}")]
+    Socket(std::io::ErrorKind),
 }
 
 /// The media workers. Dropping it ends all legs and joins the threads.
@@ -201,6 +205,43 @@ impl MediaEngine {
             recording,
         };
         Ok((ends.leg, control))
+    }
+
+    /// Opens an RTP leg on the first of `ports`, which the peer's connection shares with it
+    /// (BUNDLE, RFC 9143).
+    ///
+    /// # Errors
+    /// See [`OpenError`]; the ports are then free.
+    pub fn open_bundled_leg(
+        &self,
+        ports: RtpPorts,
+        config: RtpLegConfig,
+    ) -> Result<(MediaLeg, LegControl, DatagramPort), OpenError> {
+        let socket = ports
+            .duplicate_rtp()
+            .map_err(|error| OpenError::Socket(error.kind()))?;
+        let worker = self.least_loaded()?;
+        let (first_slot, start) = self.start_of_leg(worker);
+        let media = PreparedMedia::new(config.media.clone(), start.origin)?;
+        let (tap, recording) = self.record(config.recording.as_ref(), media.recording_rate())?;
+        let (session, ends, datagrams) = MediaSession::bundled(start, &config, media, tap);
+        let (summary, ended) = watch::channel(None);
+        worker.give(ActiveLeg {
+            session,
+            ports: Some(ports),
+            summary,
+            first_slot,
+            failed: false,
+        })?;
+        let control = LegControl {
+            id: start.id,
+            origin: start.origin,
+            switches: ends.switches,
+            orders: Some(Arc::new(Mutex::new(ends.orders))),
+            summary: ended,
+            recording,
+        };
+        Ok((ends.leg, control, DatagramPort::new(datagrams, socket)))
     }
 
     /// Opens a leg over a carrier's media stream.

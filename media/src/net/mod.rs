@@ -3,6 +3,7 @@
 mod bridge;
 pub mod control;
 pub mod counters;
+pub mod datagram_port;
 pub mod engine;
 pub mod ports;
 mod slots;

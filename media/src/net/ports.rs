@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -164,6 +165,11 @@ impl RtpPorts {
     #[must_use]
     pub const fn rtp_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A second hold on the socket of RTP, for the task that keeps the peer's connection.
+    pub(crate) fn duplicate_rtp(&self) -> io::Result<std::net::UdpSocket> {
+        self.rtp.as_fd().try_clone_to_owned().map(Into::into)
     }
 
     /// Local address of RTCP.

@@ -1,5 +1,6 @@
 //! What carries a leg's audio: RTP over UDP, or a carrier's media stream over a websocket.
 
+pub mod datagrams;
 mod marks;
 mod rtcp_session;
 pub mod rtp;

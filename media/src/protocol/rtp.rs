@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use crate::codec::Codec;
 use crate::protocol::MediaLimits;
+use crate::random::SplitMix;
+use crate::rtp::Ssrc;
 use crate::rtp::srtp::SrtpKeys;
 
 /// Most payload types of audio a leg accepts.
@@ -64,6 +66,18 @@ pub struct RtpMedia {
     pub sending: bool,
     /// Whether the peer's audio is expected; the media timeout stands still when not.
     pub receiving: bool,
+    /// How the peer's packets are told from a stranger's.
+    pub source: RtpSource,
+}
+
+/// How the peer's packets are told from a stranger's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RtpSource {
+    /// By where they come from ([`crate::protocol::source_latch`]).
+    Address,
+    /// By their authenticity alone, wherever they come from; ours go exactly to
+    /// [`RtpMedia::remote`], which ICE keeps right. Without keys nothing is taken.
+    Authentic,
 }
 
 impl RtpMedia {
@@ -81,6 +95,7 @@ impl RtpMedia {
             srtp: None,
             sending: true,
             receiving: true,
+            source: RtpSource::Address,
         }
     }
 }
@@ -107,6 +122,12 @@ pub struct RtpLegConfig {
 }
 
 impl RtpLegConfig {
+    /// The SSRC that the leg will send with.
+    #[must_use]
+    pub fn ssrc(&self) -> Ssrc {
+        Ssrc(SplitMix::new(self.seed).next_u32())
+    }
+
     /// Default limits and delays for `media`, with echo control.
     #[must_use]
     pub fn new(media: RtpMedia, cname: impl Into<String>, seed: u64) -> Self {

@@ -15,15 +15,14 @@ use crate::calls::history::{self, HistoryFilter};
 use crate::calls::id::CallId;
 use crate::calls::record::CallRecord;
 use crate::campaigns::csv;
+use crate::carriers::request_origin::websocket_base_url;
 use crate::clock::now_us;
-use crate::identity::jwt::sign_hs256;
+use crate::livekit::keys::TokenRequest;
 use crate::numbers::lines::{self, Target};
 use crate::store::StoreError;
 
 /// Rows of an export read at a time.
 const EXPORT_PAGE: i64 = 500;
-/// How long a token for a web call is good for joining.
-const CALL_TOKEN_S: i64 = 300;
 
 const FILTERS: [Field; 7] = [
     may("call_type", Kind::OneOf(&["web", "phone"])),
@@ -149,15 +148,6 @@ async fn list(cx: Context) -> Result<Response, Failure> {
 /// Anybody may ask, so the agent must be marked public (or the surface opened), the token is good
 /// for one room and a short while, and what does not exist is not told from what is not public.
 async fn generate_token(cx: Context) -> Result<Response, Failure> {
-    let settings = &cx.services.config.livekit;
-    let (Some(url), Some(key), Some(secret)) =
-        (&settings.url, &settings.api_key, &settings.api_secret)
-    else {
-        return Err(Failure::bad_request(
-            "not_set_up",
-            "no LiveKit server is set up here",
-        ));
-    };
     let session = cx.query.text("id").unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if !session.chars().all(plain) {
@@ -170,16 +160,16 @@ async fn generate_token(cx: Context) -> Result<Response, Failure> {
     let agent = agent.filter(|agent| agent.active && (agent.public || open));
     let agent = agent.ok_or_else(Failure::not_found)?;
     let room = format!("web-{}-{session}", agent.id);
-    let now_s = now_us() / 1_000_000;
-    let claims = json!({
-        "iss": key,
-        "sub": session,
-        "nbf": now_s - 10,
-        "exp": now_s + CALL_TOKEN_S,
-        "metadata": json!({ "agent_id": agent.id }).to_string(),
-        "video": { "roomJoin": true, "room": room, "canPublish": true, "canSubscribe": true },
+    let id = agent.id.to_string();
+    let token = cx.services.web.keys.sign(&TokenRequest {
+        identity: session,
+        name: "",
+        room: &room,
+        agent: &id,
+        now_s: now_us() / 1_000_000,
     });
-    let token = sign_hs256(secret.reveal().as_bytes(), &claims);
+    let url = cx.services.config.livekit.url.clone();
+    let url = url.unwrap_or_else(|| websocket_base_url(&cx.services.config, &cx.headers));
     Ok(reply(
         &cx,
         json!({ "token": token, "url": url, "room": room }),
