@@ -733,7 +733,11 @@ fn the_callers_turn_comes_before_the_answer() {
 
 #[test]
 fn a_call_says_goodbye_before_its_credit_ends_and_ends_with_it() {
-    let mut rig = call(greeting("Hello."), &[], vec![]);
+    let patient = AgentProfile {
+        silence_prompt_after: Duration::ZERO,
+        ..greeting("Hello.")
+    };
+    let mut rig = call(patient, &[], vec![]);
     let start = rig.now();
     let funded =
         |seconds| Event::Order(CallOrder::FundedUntil(start + Duration::from_secs(seconds)));
