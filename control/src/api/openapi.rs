@@ -173,6 +173,13 @@ fn responses(route: &'static Route, shapes: &mut Map<String, Value>) -> Value {
         Answer::Other(media) => {
             success["content"] = json!({ media: { "schema": { "type": "string" } } });
         }
+        Answer::JsonOr(kind, media) => {
+            let schema = kind.schema(shapes, true);
+            success["content"] = json!({
+                "application/json": { "schema": schema },
+                media: { "schema": { "type": "string" } },
+            });
+        }
     }
     responses.insert(route.status.to_string(), success);
     let error = match route.product {

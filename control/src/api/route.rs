@@ -90,6 +90,8 @@ pub enum Answer {
     Json(Kind),
     /// Another media type.
     Other(&'static str),
+    /// JSON, or another media type when asked for it.
+    JsonOr(Kind, &'static str),
 }
 
 /// Largest body in general.

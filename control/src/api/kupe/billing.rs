@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::super::failure::Failure;
-use super::super::route::{Context, Fields as _, Rate, Route, message, reply, route};
+use super::super::route::{Answer, Context, Fields as _, Rate, Route, message, reply, route};
 use super::super::schema::{Field, Kind, Shape, may, need, parse_time, shape};
 use super::wallets::{may_see_user, paying};
 use crate::billing::money;
@@ -117,7 +117,7 @@ pub(super) fn routes() -> Vec<Route> {
         route!(Kupe GET "/api/v1/billing/usage/export", KeyOrBearer "any|super scoping" 200, export)
             .does("Usage as CSV: by mail, or at once with `download=true`")
             .query(&EXPORT)
-            .answers(Kind::Any)
+            .answers_with(Answer::JsonOr(Kind::Any, "text/csv"))
             .rate(Rate::Export),
         route!(Kupe GET "/api/v1/billing/credit-balance", KeyOrBearer "any|super scoping" 200, balance)
             .does("What is left to spend")
