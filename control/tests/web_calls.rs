@@ -22,34 +22,43 @@ const RATE: u32 = 16_000;
 /// Media may go over any interface: a browser does not use loopback's alone.
 const SETTINGS: [(&str, &str); 1] = [("SAMVAD_MEDIA__RTP_BIND", "0.0.0.0")];
 
-/// What the browser's microphone plays: the lines of a script, each after a pause long enough for
-/// what the agent says before it.
-async fn microphone(folder: &Path, script: &str, lines: usize, pauses_s: &[f64]) -> PathBuf {
-    let script = Script::load(&fixture(&format!("conversations/{script}.toml"))).expect("script");
+/// What a caller of the clinic says to which words of the agent, as `lines` of a task.
+async fn lines(folder: &Path) -> Value {
+    let script = Script::load(&fixture("conversations/clinic_book.toml")).expect("script");
     let voice = embedded_voice().expect("embedded voice");
     let spoken = SpokenScript::render(&script, voice.as_ref(), "rms").await;
     let spoken = spoken.expect("spoken script");
+    let lines = script.lines.iter().zip(&spoken.lines).enumerate();
+    let lines = lines.map(|(index, (line, sound))| {
+        let wav = folder.join(format!("{index}.wav"));
+        write(&wav, 0, sound);
+        json!({ "expect": line.expect_agent, "wav": wav })
+    });
+    Value::Array(lines.collect())
+}
+
+/// A file for a browser's microphone: a pause, then the caller's first line.
+async fn microphone(folder: &Path, pause_s: u32) -> PathBuf {
+    let lines = lines(folder).await;
+    let line = Wav::read(Path::new(lines[0]["wav"].as_str().expect("a line"))).expect("a line");
     let path = folder.join("microphone.wav");
+    write(&path, pause_s * RATE, &line.channels[0]);
+    path
+}
+
+fn write(path: &Path, silence: u32, sound: &[i16]) {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: RATE,
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
-    let mut file = hound::WavWriter::create(&path, spec).expect("a file");
-    for (line, pause) in spoken.lines.iter().take(lines).zip(pauses_s) {
-        for _ in 0..(pause * f64::from(RATE)) as usize {
-            file.write_sample(0i16).expect("written");
-        }
-        for sample in line.iter() {
-            file.write_sample(*sample).expect("written");
-        }
-    }
-    for _ in 0..20 * RATE {
-        file.write_sample(0i16).expect("written");
+    let mut file = hound::WavWriter::create(path, spec).expect("a file");
+    let silence = std::iter::repeat_n(0, silence as usize);
+    for sample in silence.chain(sound.iter().copied()) {
+        file.write_sample(sample).expect("written");
     }
     file.finalize().expect("written");
-    path
 }
 
 fn sdk_folder() -> PathBuf {
@@ -76,7 +85,7 @@ async fn token(server: &Server, agent: &str) -> Value {
     serde_json::from_str(&reply.text().await.expect("text")).expect("JSON")
 }
 
-async fn browse(server: &Server, mut task: Value, wav: &Path) -> Value {
+async fn browse(server: &Server, mut task: Value) -> Value {
     let admitted = token(server, "clinic").await;
     if task["whip"] == true {
         task["whip"] = json!(format!("{}/whip/clinic", server.url()));
@@ -84,7 +93,6 @@ async fn browse(server: &Server, mut task: Value, wav: &Path) -> Value {
     task["sdk"] = json!(sdk_folder());
     task["url"] = admitted["url"].clone();
     task["token"] = admitted["token"].clone();
-    task["wav"] = json!(wav);
     task["limit_s"] = json!(CALL_MAX_S);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web/call.mjs");
     let mut page = Command::new("node");
@@ -128,15 +136,12 @@ fn turns_of(record: &Value, speaker: &str) -> Vec<String> {
         .collect()
 }
 
-/// Pauses before the lines of `clinic_book`: what the agent says meanwhile takes 1 to 9 s.
-const BOOKING_PAUSES_S: [f64; 8] = [10.0, 7.0, 6.0, 6.0, 7.0, 7.0, 14.0, 9.0];
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_books_an_appointment() {
     let server = Server::start(&SETTINGS).await;
     let folder = tempfile::tempdir().expect("scratch folder");
-    let wav = microphone(folder.path(), "clinic_book", 8, &BOOKING_PAUSES_S).await;
-    let seen = browse(&server, json!({ "rpc": true }), &wav).await;
+    let lines = lines(folder.path()).await;
+    let seen = browse(&server, json!({ "rpc": true, "lines": lines })).await;
     assert!(seen["heard_energy"].as_f64() > Some(0.001), "{seen:#}");
     is_booked(&server, &seen).await;
 }
@@ -150,10 +155,10 @@ async fn the_python_sdk_books_an_appointment() {
     );
     let server = Server::start(&SETTINGS).await;
     let folder = tempfile::tempdir().expect("scratch folder");
-    let wav = microphone(folder.path(), "clinic_book", 8, &BOOKING_PAUSES_S).await;
+    let lines = lines(folder.path()).await;
     let admitted = token(&server, "clinic").await;
     let task = json!({
-        "url": admitted["url"], "token": admitted["token"], "wav": wav, "limit_s": CALL_MAX_S,
+        "url": admitted["url"], "token": admitted["token"], "lines": lines, "limit_s": CALL_MAX_S,
     });
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web/caller.py");
     let mut caller = Command::new(python);
@@ -227,8 +232,9 @@ fn spoken(recording: &Wav, channel: usize, record: &Value, speaker: &str) -> Vec
 async fn a_page_without_livekit_calls_by_one_request() {
     let server = Server::start(&SETTINGS).await;
     let folder = tempfile::tempdir().expect("scratch folder");
-    let wav = microphone(folder.path(), "clinic_book", 1, &[9.0]).await;
-    let seen = browse(&server, json!({ "whip": true, "leave_after_s": 20 }), &wav).await;
+    let wav = microphone(folder.path(), 9).await;
+    let task = json!({ "whip": true, "leave_after_s": 20, "wav": wav });
+    let seen = browse(&server, task).await;
     let record = server.ended_call(Duration::from_secs(30)).await;
     let story = format!("{seen:#}\n{}\n{}", transcript(&record), server.log_tail());
     assert_eq!(seen["status"], 201, "{story}");

@@ -1,7 +1,9 @@
-// A caller in headless Chromium with the unmodified livekit-client: joins, publishes its microphone
-// (which plays a file), and prints what it has seen as one line of JSON when the room ends.
+// A caller in headless Chromium with the unmodified livekit-client: joins, publishes what it says, and
+// prints what it has seen as one line of JSON when the room ends. With `lines` it answers each question
+// of the agent; else its microphone plays the file `wav`.
 //
-// node call.mjs '{"sdk": folder of node_modules, "url": ..., "token": ..., "wav": ..., "limit_s": 120}'
+// node call.mjs '{"sdk": folder of node_modules, "url": ..., "token": ..., "wav": ..., "limit_s": 120,
+//   "lines": [{"expect": words of the agent, "wav": ...}]}'
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -15,6 +17,12 @@ const sdk = readFileSync(join(task.sdk, "node_modules/livekit-client/dist/liveki
 
 const page_html = "<!doctype html><title>call</title><script src=/sdk.js></script>";
 const server = createServer((request, response) => {
+  const line = /^\/lines\/(\d+)$/.exec(request.url);
+  if (line) {
+    response.setHeader("content-type", "audio/wav");
+    response.end(readFileSync(task.lines[Number(line[1])].wav));
+    return;
+  }
   const is_sdk = request.url === "/sdk.js";
   response.setHeader("content-type", is_sdk ? "text/javascript" : "text/html");
   response.end(is_sdk ? sdk : page_html);
@@ -57,17 +65,42 @@ async function call_by_livekit(task) {
     seen.reason = reason ?? null;
     done();
   }));
+  let asked = "";
   room.registerTextStreamHandler("lk.transcription", async (reader, from) => {
     const attributes = reader.info.attributes;
+    const text = await reader.readAll();
+    if (from.identity !== room.localParticipant.identity) asked = text;
     seen.segments.push({
       from: from.identity,
       segment: attributes["lk.segment_id"],
       final: attributes["lk.transcription_final"] === "true",
-      text: await reader.readAll(),
+      text,
     });
   });
+  const audio = new AudioContext();
+  const voice = audio.createMediaStreamDestination();
+  const lines = await Promise.all((task.lines ?? []).map(async (line, index) => {
+    const file = await (await fetch(`/lines/${index}`)).arrayBuffer();
+    return { expect: line.expect, sound: await audio.decodeAudioData(file) };
+  }));
+  let turn = 0;
+  // People take a breath before they answer; a question begun meanwhile is heard first.
+  const answer = async () => {
+    const mine = ++turn;
+    await new Promise((done) => setTimeout(done, 1000));
+    const line = lines.find((line) => asked.includes(line.expect));
+    if (mine !== turn || !line) return;
+    asked = "";
+    const player = audio.createBufferSource();
+    player.buffer = line.sound;
+    player.connect(voice);
+    player.start();
+  };
   room.on(RoomEvent.ParticipantAttributesChanged, (changed, who) => {
-    if (changed["lk.agent.state"]) seen.states.push(changed["lk.agent.state"]);
+    const state = changed["lk.agent.state"];
+    if (state) seen.states.push(state);
+    if (state === "listening") answer();
+    else if (state) turn++;
     seen.kinds.push(who.kind);
   });
   let receiver = null;
@@ -88,9 +121,14 @@ async function call_by_livekit(task) {
   const agent = [...room.remoteParticipants.values()][0];
   seen.agent = agent?.identity;
   seen.agent_is_agent = agent?.isAgent ?? null;
-  await room.localParticipant.setMicrophoneEnabled(true, {
-    echoCancellation: false, noiseSuppression: false, autoGainControl: false,
-  });
+  if (lines.length) {
+    const [track] = voice.stream.getAudioTracks();
+    await room.localParticipant.publishTrack(track, { source: "microphone" });
+  } else {
+    await room.localParticipant.setMicrophoneEnabled(true, {
+      echoCancellation: false, noiseSuppression: false, autoGainControl: false,
+    });
+  }
   if (task.rpc) {
     seen.rpc = await room.localParticipant
       .performRpc({ destinationIdentity: agent.identity, method: "nothing", payload: "" })

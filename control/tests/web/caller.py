@@ -1,7 +1,8 @@
-"""A caller with LiveKit's Python SDK: joins, speaks what a WAV file holds, and prints what it has seen
+"""A caller with LiveKit's Python SDK: joins, answers the agent's questions, and prints what it has seen
 as one line of JSON when the room ends.
 
-python caller.py '{"url": ..., "token": ..., "wav": ..., "limit_s": 120}'
+python caller.py '{"url": ..., "token": ..., "limit_s": 120,
+    "lines": [{"expect": words of the agent, "wav": ...}]}'
 """
 
 import asyncio
@@ -12,12 +13,16 @@ import wave
 from livekit import rtc
 
 
-async def speak(source: rtc.AudioSource, path: str) -> None:
-    with wave.open(path) as file:
-        rate = file.getframerate()
-        while block := file.readframes(rate // 50):
-            samples = len(block) // 2
-            await source.capture_frame(rtc.AudioFrame(block, rate, 1, samples))
+RATE = 16_000
+BLOCK = RATE // 50
+
+
+async def speak(source: rtc.AudioSource, waiting: list) -> None:
+    """Sends what waits to be said, and silence between."""
+    while True:
+        block = waiting.pop(0) if waiting else bytes(2 * BLOCK)
+        block = block.ljust(2 * BLOCK, b"\0")
+        await source.capture_frame(rtc.AudioFrame(block, RATE, 1, BLOCK))
 
 
 async def main() -> None:
@@ -33,16 +38,33 @@ async def main() -> None:
         tasks.add(running)
         running.add_done_callback(tasks.discard)
 
+    waiting = []
+    dialogue = {"asked": "", "turn": 0}
+
     async def read(reader, identity: str) -> None:
         attributes = reader.info.attributes
+        text = await reader.read_all()
+        if identity != room.local_participant.identity:
+            dialogue["asked"] = text
         seen["segments"].append(
             {
                 "from": identity,
                 "segment": attributes["lk.segment_id"],
                 "final": attributes["lk.transcription_final"] == "true",
-                "text": await reader.read_all(),
+                "text": text,
             }
         )
+
+    async def answer(turn: int) -> None:
+        # People take a breath before they answer; a question begun meanwhile is heard first.
+        await asyncio.sleep(1)
+        lines = [line for line in task["lines"] if line["expect"] in dialogue["asked"]]
+        if turn != dialogue["turn"] or not lines:
+            return
+        dialogue["asked"] = ""
+        with wave.open(lines[0]["wav"]) as file:
+            while block := file.readframes(BLOCK):
+                waiting.append(block)
 
     room.register_text_stream_handler(
         "lk.transcription", lambda reader, identity: start(read(reader, identity))
@@ -51,6 +73,9 @@ async def main() -> None:
     def attributes_changed(changed: dict, participant) -> None:
         if "lk.agent.state" in changed:
             seen["states"].append(changed["lk.agent.state"])
+            dialogue["turn"] += 1
+            if changed["lk.agent.state"] == "listening":
+                start(answer(dialogue["turn"]))
 
     room.on("participant_attributes_changed", attributes_changed)
 
@@ -66,11 +91,11 @@ async def main() -> None:
     agent = next(iter(room.remote_participants.values()))
     seen["agent"] = agent.identity
     seen["agent_is_agent"] = agent.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-    source = rtc.AudioSource(16_000, 1)
+    source = rtc.AudioSource(RATE, 1)
     track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
     await room.local_participant.publish_track(track, options)
-    start(speak(source, task["wav"]))
+    start(speak(source, waiting))
     try:
         await room.local_participant.perform_rpc(
             destination_identity=agent.identity, method="nothing", payload=""
