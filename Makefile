@@ -9,7 +9,7 @@ BUILD_PACKAGES := build-essential cmake pkg-config libopus-dev flite1-dev libpoc
 RUN_PACKAGES := pocketsphinx-en-us
 TEST_PACKAGES := baresip-core sip-tester procps postgresql python3-venv chromium
 
-.PHONY: schemathesis python-peers run test packages test-packages provider-sdks fmt lint doc unit console bench
+.PHONY: bench-api schemathesis python-peers run test packages test-packages provider-sdks fmt lint doc unit console bench
 
 run: packages
 	@echo "==> building samvad in release mode (the first build compiles about 300 crates: ten minutes on two cores, seconds after that)"
@@ -59,3 +59,9 @@ console: unit
 
 bench: packages
 	@$(CARGO) bench --locked -p benches
+
+# The API beside a FastAPI peer; the figures of docs/performance.md
+bench-api: test-packages
+	@.ci/install-fastapi
+	@$(CARGO) build --release --locked -p control
+	@$(CARGO) run --release --locked -p benches --bin api_load

@@ -1,1 +1,3 @@
-//! benches
+//! What the measuring programs share.
+
+pub mod process;

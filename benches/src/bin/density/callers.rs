@@ -7,11 +7,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use benches::process;
 use fixtures::wav::Wav;
 use media::codec::{Codec, OpusSettings};
 use media::dsp::resample::Resampler;
-
-use crate::process;
 
 /// Calls per sipp process: beyond that one generator could be the limit.
 const CALLS_PER_PROCESS: u32 = 200;

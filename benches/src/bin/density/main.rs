@@ -19,7 +19,6 @@
 )]
 
 mod callers;
-mod process;
 mod report;
 mod server;
 
@@ -28,6 +27,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use benches::process;
 use clap::Parser;
 
 use callers::{Audio, Callers};

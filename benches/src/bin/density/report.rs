@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::process::{self, Memory};
+use benches::process::{self, Memory};
+
 use crate::server::{Counters, LegCounters};
 
 /// The server without calls, after it has had some.

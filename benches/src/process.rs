@@ -9,7 +9,10 @@ use anyhow::Context as _;
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU time of all threads of a process, in user and kernel mode, since it began.
-pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+///
+/// # Errors
+/// When there is no such process.
+pub fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
     parse_cpu_time(&stat).with_context(|| format!("{path} is not understood"))
@@ -28,18 +31,22 @@ fn parse_cpu_time(stat: &str) -> Option<Duration> {
 
 /// Memory of a process in KiB.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// Resident set (`VmRSS`).
-    pub(crate) resident: u64,
+    pub resident: u64,
     /// Highest resident set so far (`VmHWM`).
-    pub(crate) peak: u64,
+    pub peak: u64,
     /// Resident set with shared pages divided among their users (`Pss`); zero where the kernel
     /// does not tell.
-    pub(crate) proportional: u64,
+    pub proportional: u64,
 }
 
 impl Memory {
-    pub(crate) fn read(pid: u32) -> anyhow::Result<Self> {
+    /// As it is now.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn read(pid: u32) -> anyhow::Result<Self> {
         let path = format!("/proc/{pid}/status");
         let status = fs::read_to_string(&path).with_context(|| path.clone())?;
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
@@ -51,7 +58,8 @@ impl Memory {
     }
 
     /// The larger of each.
-    pub(crate) fn max(self, other: Self) -> Self {
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
         Self {
             resident: self.resident.max(other.resident),
             peak: self.peak.max(other.peak),
@@ -66,7 +74,8 @@ fn kib(text: &str, key: &str) -> Option<u64> {
 }
 
 /// Model and number of the machine's processors.
-pub(crate) fn machine() -> String {
+#[must_use]
+pub fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info
         .lines()
