@@ -115,7 +115,7 @@ async fn a_vanished_phone_ends_with_a_named_outcome() {
     server
         .wait_for(
             "the release of the leg",
-            Duration::from_secs(5),
+            Duration::from_secs(30),
             async |s| (s.metric("samvad_calls_active").await == 0.0).then_some(()),
         )
         .await;

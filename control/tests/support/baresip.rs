@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::server::{Server, free_udp_port, peer};
+use super::server::{Server, free_tcp_port, free_udp_port, peer};
 
 /// A codec as baresip names it, with the rate and channels its sound files need.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,8 @@ pub const CODECS: [PhoneCodec; 4] = [
 
 /// Silence behind each line, longer than any agent talks: the phone must keep sending.
 const TAIL: Duration = Duration::from_secs(90);
+/// Tries to start a phone.
+const STARTS_MAX: u32 = 4;
 
 /// A running softphone; killed when dropped.
 pub struct Phone {
@@ -81,10 +83,22 @@ impl Phone {
 
     /// As [`Self::start_with`], saying `pcm` (16 kHz) in every call.
     pub async fn start_playing(codec: PhoneCodec, account: &str, pcm: &[i16]) -> Self {
+        // A port that was free may be somebody else's by the time the phone binds it.
+        let mut said = String::new();
+        for _ in 0..STARTS_MAX {
+            match Self::try_start(codec, account, pcm).await {
+                Ok(phone) => return phone,
+                Err(log) => said = log,
+            }
+        }
+        panic!("baresip's control port did not open, {STARTS_MAX} times:\n{said}");
+    }
+
+    async fn try_start(codec: PhoneCodec, account: &str, pcm: &[i16]) -> Result<Self, String> {
         let folder = Arc::new(tempfile::tempdir().expect("scratch folder"));
         let dir = folder.path();
         let sip = free_udp_port();
-        let control_port = free_udp_port();
+        let control_port = free_tcp_port();
         fs::create_dir(dir.join("rec")).expect("folder");
         fs::write(dir.join("contacts"), "").expect("contacts");
         write_wav(&dir.join("silence.wav"), pcm, codec);
@@ -114,7 +128,7 @@ impl Phone {
         )
         .expect("config");
         let log = fs::File::create(dir.join("baresip.log")).expect("log");
-        let child = Command::new(peer("baresip"))
+        let mut child = Command::new(peer("baresip"))
             .arg("-f")
             .arg(dir)
             .args(["-v", "-s", "-t", "300"])
@@ -123,15 +137,19 @@ impl Phone {
             .stderr(log)
             .spawn()
             .expect("baresip starts");
-        let control = connect(control_port).await;
-        Self {
+        let Some(control) = connect(control_port).await else {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(fs::read_to_string(dir.join("baresip.log")).unwrap_or_default());
+        };
+        Ok(Self {
             child,
             control,
             folder,
             codec,
             sip,
             files: 0,
-        }
+        })
     }
 
     /// Calls an agent; the line is up when the agent has answered.
@@ -158,7 +176,7 @@ impl Phone {
         let id = server
             .wait_for(
                 "the call's record",
-                Duration::from_secs(5),
+                Duration::from_secs(30),
                 async |server| {
                     let calls = server.get("/v1/calls?limit=1").await;
                     calls["calls"][0]["id"].as_str().map(str::to_owned)
@@ -361,14 +379,14 @@ impl PhoneRecords {
     }
 }
 
-async fn connect(port: u16) -> TcpStream {
+async fn connect(port: u16) -> Option<TcpStream> {
     for _ in 0..200 {
         if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await {
-            return stream;
+            return Some(stream);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("baresip's control port {port} did not open")
+    None
 }
 
 /// `pcm` (16 kHz mono) as a file of the codec's rate and channels, silence behind it.
